@@ -1,0 +1,178 @@
+"""The Brain: ticks in, signals out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final, Protocol
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+import trio
+
+from aegis.actors.delivery import deliver
+from aegis.actors.latency import Latency, LatencyReport
+from aegis.kernel import Actor, ActorRef, Delivery, Level, Priority, on
+from aegis.market.analysis import Analysis
+from aegis.market.records import TICK
+from aegis.market.signals import Reason, SignalKind
+from aegis.messages import Halt, OrderChanged, QuoteOf, Report, Signal, TicksReady
+from aegis.orders.instrument import Side
+
+__all__ = ["Brain", "BrainReport", "TickReader"]
+
+BATCH: Final = 4096
+BATCHES_PER_TURN: Final = 4
+"""After so many full batches the mailbox gets its turn: an order's news must not wait behind a flood."""
+_STAMP_MASK: Final = 0xFFFFFFFF
+
+
+class TickReader(Protocol):
+    """What the Brain needs of a ring reader."""
+
+    @property
+    def lost(self) -> int:
+        """Records that were overwritten before they were read."""
+
+    async def wait(self) -> object:
+        """Return once there is something to read."""
+
+    def read_into(self, out: npt.NDArray[np.void]) -> int:
+        """Copy new records; how many."""
+
+
+@attrs.frozen
+class BrainReport:
+    """Ticks, bars and signals so far."""
+
+    counts: dict[str, int]
+    ticks_lost: int
+    proposed: int
+    superseded: int
+    unsent: int
+    """Signals that found the Gate gone."""
+    tick_to_signal_us: LatencyReport
+
+
+class Brain(Actor):
+    """Reads the ring, updates every symbol's numbers in one compiled step, and passes on the signals.
+
+    Receives: the ring's records; `OrderChanged`, which arms and disarms a symbol's protective stop.
+    Sends: `Signal` to the Gate.
+    Owns: the ring reader and the state of all symbols.
+    When it dies: the engine stops; a brain without its past would trade on half a picture.
+    """
+
+    mailbox: ClassVar[Mapping[Priority, Level]] = {
+        Priority.EXECUTION: Level.block(4096),
+        Priority.INGEST: Level.latest(key=type),
+        Priority.BACKGROUND: Level.block(64),
+    }
+
+    def __init__(
+        self, reader: TickReader, analysis: Analysis, symbols: Sequence[str], gate: ActorRef
+    ) -> None:
+        self._reader = reader
+        self._analysis = analysis
+        self._symbols = tuple(symbols)
+        self._index = {symbol: index for index, symbol in enumerate(symbols)}
+        self._gate = gate
+        self._batch = np.empty(BATCH, TICK)
+        self._drained = trio.Event()
+        self._proposed = 0
+        self._superseded = 0
+        self._unsent = 0
+        self._halted = False
+        self._tick_to_signal = Latency()
+
+    async def started(self) -> None:
+        """Watch the ring."""
+        self.ctx.start_soon(self._watch)
+
+    async def _watch(self) -> None:
+        """Turn the ring's readiness into a message, so that reading waits its turn like everything else."""
+        while True:
+            await self._reader.wait()
+            self._drained = trio.Event()
+            deliver(self.ctx.ref, TicksReady())
+            await self._drained.wait()
+
+    @on(TicksReady)
+    async def read(self, _: TicksReady) -> None:
+        """Read what is there, a few batches at most."""
+        for _turn in range(BATCHES_PER_TURN):
+            count = self._reader.read_into(self._batch)
+            if count:
+                self._propose(self._analysis.step(self._batch[:count]))
+            if count < BATCH:
+                break
+        self._drained.set()
+
+    def _propose(self, signals: npt.NDArray[np.void]) -> None:
+        if self._halted:
+            return
+        for row in signals:
+            signal = self._signal(row)
+            self._proposed += 1
+            self._tick_to_signal.add((signal.created_ns // 1000 - signal.caused_us) & _STAMP_MASK)
+            delivery = self._gate.tell(signal)
+            self._superseded += delivery is Delivery.CONFLATED
+            self._unsent += delivery is Delivery.DEAD
+
+    def _signal(self, row: np.void) -> Signal:
+        exits = int(row["kind"]) == SignalKind.EXIT
+        entry_side = Side.BUY if int(row["kind"]) == SignalKind.ENTRY_LONG else Side.SELL
+        return Signal(
+            signal_id=self._proposed + 1,
+            symbol=self._symbols[int(row["symbol"])],
+            side=None if exits else entry_side,
+            price=float(row["price"]),
+            stop=float(row["stop"]),
+            reason=Reason(int(row["reason"])).name.lower(),
+            event_ns=int(row["known_ns"]),
+            caused_us=int(row["recv_us"]),
+            created_ns=self.ctx.clock.monotonic_ns(),
+        )
+
+    @on(OrderChanged)
+    async def guard(self, changed: OrderChanged) -> None:
+        """Watch the stop of what is held; once a position is gone, so is its stop."""
+        index = self._index.get(changed.symbol)
+        if index is None:
+            return
+        if changed.stop_price is None:
+            self._analysis.disarm_stop(index)
+        else:
+            side = Side.of(changed.position.quantity).sign
+            self._analysis.arm_stop(index, side, float(changed.stop_price))
+
+    @on(Halt)
+    async def halt(self, _: Halt) -> None:
+        """Propose nothing from here on: what was proposed can now be counted."""
+        self._halted = True
+
+    @on(QuoteOf)
+    async def quotes(self, _: QuoteOf) -> dict[str, float]:
+        """The middle of the last quote of every symbol that has one."""
+        return {
+            symbol: middle
+            for symbol, index in self._index.items()
+            if (middle := _middle(self._analysis.row(index))) > 0
+        }
+
+    @on(Report)
+    async def report(self, _: Report) -> BrainReport:
+        """The figures so far."""
+        return BrainReport(
+            counts=self._analysis.counts(),
+            ticks_lost=self._reader.lost,
+            proposed=self._proposed,
+            superseded=self._superseded,
+            unsent=self._unsent,
+            tick_to_signal_us=self._tick_to_signal.report(),
+        )
+
+
+def _middle(row: Any) -> float:
+    bid, ask = float(row["bid"]), float(row["ask"])
+    return (bid + ask) / 2 if bid > 0 and ask > 0 else float(row["price"])

@@ -1,0 +1,329 @@
+"""The Executor: the one who sends orders, and knows what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from decimal import Decimal
+from typing import Any, ClassVar, Final
+
+import attrs
+
+from aegis.actors.delivery import deliver
+from aegis.actors.latency import Latency, LatencyReport
+from aegis.errors import Unavailable
+from aegis.kernel import Actor, ActorRef, Level, Priority, on
+from aegis.messages import (
+    Answered,
+    Approved,
+    CancelOrders,
+    Follow,
+    Found,
+    NotFound,
+    OrderChanged,
+    Record,
+    RecordNow,
+    Report,
+    Resolve,
+    StreamBack,
+    Sweep,
+    Updated,
+)
+from aegis.orders.ledger import Ledger
+from aegis.orders.order import Order, Ticket, Trade
+from aegis.orders.portfolio import Position
+from aegis.orders.states import Happening, OrderState
+from aegis.store import recovery
+from aegis.store.journal import Entry
+from aegis.venue import outcome
+from aegis.venue.port import Venue
+
+__all__ = ["Executor", "ExecutorReport", "Listen"]
+
+Listen = Callable[[Callable[[object], None]], Coroutine[Any, Any, None]]
+"""A user stream: runs for ever, and hands each `Updated` and `StreamBack` to the function it is given."""
+
+INTENT_TIMEOUT_S: Final = 5.0
+SEND_AGE_NS_MAX: Final = 1_000_000_000
+"""An order whose intent took this long to become durable is not sent any more: the market has moved on."""
+RESOLVE_S: Final = 0.5
+SWEEP_S: Final = 1.0
+ANSWER_AGE_NS_MAX: Final = 3_000_000_000
+"""A market order that is open for longer than this has lost an event: ask."""
+_STAMP_MASK: Final = 0xFFFFFFFF
+
+
+@attrs.define
+class _Flight:
+    """What is remembered of an order beyond the order itself."""
+
+    sent_ns: int
+    cutoff_ms: int | None = None
+    """Exchange time after which a request that was not seen can no longer be executed."""
+    asking: bool = False
+
+
+@attrs.frozen
+class ExecutorReport:
+    """Orders and money so far."""
+
+    sent: int
+    accepted: int
+    refused: int
+    unknown: int
+    cancelled: int
+    withdrawn: int
+    open_orders: frozenset[str]
+    """Client ids of the orders that may still fill."""
+    fills: int
+    first_fill_ns: int | None
+    wallet: Decimal
+    realised: Decimal
+    fees: Decimal
+    positions: dict[str, Position]
+    fingerprint: str
+    signal_to_order_us: LatencyReport
+    tick_to_order_us: LatencyReport
+
+
+class Executor(Actor):
+    """Sends each approved order once, and follows it to its end by reply, by stream and by asking.
+
+    Receives: `Approved`, `CancelOrders`, and from its own tasks the replies and the user stream's events.
+    Sends: `RecordNow` (the intent, before the order leaves), `Record`, and `OrderChanged` to its followers.
+    Owns: the ledger, the requests in flight and the user stream.
+    When it dies: the engine stops, and the next start finds every order that may exist in the journal.
+    """
+
+    mailbox: ClassVar[Mapping[Priority, Level]] = {
+        Priority.EXECUTION: Level.block(4096),
+        Priority.BACKGROUND: Level.block(64),
+    }
+
+    def __init__(self, venue: Venue, listen: Listen, scribe: ActorRef, ledger: Ledger) -> None:
+        self._venue = venue
+        self._listen = listen
+        self._scribe = scribe
+        self._ledger = ledger
+        self._followers: list[ActorRef] = []
+        self._flights: dict[str, _Flight] = {}
+        self._entries: dict[str, Ticket] = {}
+        """The last ticket of each symbol that opened something: it says where that is given up."""
+        self._counts = dict.fromkeys(
+            ("sent", "accepted", "refused", "unknown", "cancelled", "withdrawn", "fills"), 0
+        )
+        self._first_fill_ns: int | None = None
+        self._signal_to_order = Latency()
+        self._tick_to_order = Latency()
+
+    async def started(self) -> None:
+        """Listen to the account, and look for what an earlier run left open."""
+        self.ctx.start_soon(self._listen, self._hear)
+        self.ctx.every("sweep", SWEEP_S, Sweep())
+        for order in self._ledger.open_orders():
+            now_ns = self.ctx.clock.monotonic_ns()
+            self._flights[order.client_id] = _Flight(now_ns, self._venue.cutoff_ms())
+            self._happen(order.client_id, Happening.LOST, "open when an earlier run ended")
+            self.ctx.ref.tell(Resolve(order.client_id))
+
+    def _hear(self, event: object) -> None:
+        deliver(self.ctx.ref, event)
+
+    @on(Follow)
+    async def follow(self, request: Follow) -> None:
+        """Tell one more actor of every change."""
+        self._followers.append(request.ref)
+        for symbol in self._ledger.portfolio.open_positions():
+            request.ref.tell(self._change("", symbol))
+
+    # ── sending ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @on(Approved)
+    async def execute(self, approved: Approved) -> None:
+        """Make the intent durable, then send: in that order, always."""
+        client_id, ticket = approved.client_id, approved.ticket
+        self._ledger.intend(Order.intended(client_id, ticket))
+        if not ticket.reduce_only:
+            self._entries[ticket.symbol] = ticket
+        entry = recovery.intended(client_id, ticket)
+        await self._scribe.ask(RecordNow((entry,)), timeout=INTENT_TIMEOUT_S)
+        if self.ctx.clock.monotonic_ns() - approved.created_ns > SEND_AGE_NS_MAX:
+            self._counts["withdrawn"] += 1
+            self._happen(client_id, Happening.REJECTED, "withdrawn: durable too late")
+            return
+        self._counts["sent"] += 1
+        self._flights[client_id] = _Flight(self.ctx.clock.monotonic_ns())
+        self.ctx.start_soon(self._send, approved)
+
+    async def _send(self, approved: Approved) -> None:
+        """The one place from which an order leaves; it is never called twice for one id."""
+        placed = await self._venue.place(approved.client_id, approved.ticket)
+        self._signal_to_order.add((placed.sent_ns - approved.created_ns) // 1000)
+        self._tick_to_order.add((placed.sent_ns // 1000 - approved.caused_us) & _STAMP_MASK)
+        self._hear(Answered(approved.client_id, placed))
+
+    @on(Answered)
+    async def take_answer(self, answered: Answered) -> None:
+        """Apply the reply; the stream may have told us already."""
+        client_id, placed = answered.client_id, answered.placed
+        self._flights[client_id].cutoff_ms = placed.cutoff_ms
+        match placed.outcome:
+            case outcome.Accepted():
+                self._counts["accepted"] += 1
+                self._happen(client_id, Happening.ACCEPTED, "reply")
+            case outcome.Refused(code=code, message=why):
+                self._counts["refused"] += 1
+                self._happen(client_id, Happening.REJECTED, f"{code} {why}")
+            case outcome.Unavailable(why=why):
+                self._counts["refused"] += 1
+                self._happen(client_id, Happening.REJECTED, why)
+            case outcome.Unknown(why=why):
+                self._counts["unknown"] += 1
+                self._happen(client_id, Happening.LOST, why)
+                self._resolve_later(client_id)
+
+    # ── what became of it ────────────────────────────────────────────────────────────────────────────────────────
+
+    @on(Updated)
+    async def take_update(self, updated: Updated) -> None:
+        """Apply an event of the user stream, our own order's or not."""
+        update = updated.update
+        if update.trade is not None:
+            self._trade(update.trade)
+        if update.happening is not None and update.client_id in self._ledger.orders:
+            self._happen(update.client_id, update.happening, "stream")
+
+    @on(Found)
+    async def take_found(self, found: Found) -> None:
+        """Apply what the exchange shows of an order."""
+        self._flights[found.client_id].asking = False
+        for trade in found.trades:
+            self._trade(trade)
+        self._happen(found.client_id, found.happening, "asked")
+        if self._ledger.orders[found.client_id].state is OrderState.UNKNOWN:
+            self._resolve_later(found.client_id)
+
+    @on(NotFound)
+    async def take_not_found(self, missing: NotFound) -> None:
+        """Believe in an order's absence only once the request can no longer be executed."""
+        flight = self._flights[missing.client_id]
+        flight.asking = False
+        if not self._ledger.orders[missing.client_id].is_open:
+            return
+        if flight.cutoff_ms is not None and self._venue.exchange_ms() > flight.cutoff_ms:
+            self._happen(missing.client_id, Happening.ABSENT, "not found after its cut-off")
+        else:
+            self._resolve_later(missing.client_id)
+
+    @on(StreamBack)
+    async def stream_back(self, _: StreamBack) -> None:
+        """Ask for every open order: its events may have passed while nobody listened."""
+        for order in self._ledger.open_orders():
+            self.ctx.ref.tell(Resolve(order.client_id))
+
+    @on(Sweep)
+    async def sweep(self, _: Sweep) -> None:
+        """Ask for orders that should have been over by now."""
+        oldest_ns = self.ctx.clock.monotonic_ns() - ANSWER_AGE_NS_MAX
+        for order in self._ledger.open_orders():
+            flight = self._flights.get(order.client_id)
+            if flight is not None and flight.sent_ns < oldest_ns:
+                self.ctx.ref.tell(Resolve(order.client_id))
+
+    @on(Resolve)
+    async def resolve(self, request: Resolve) -> None:
+        """Ask what became of an order, unless that is known or being asked already."""
+        order = self._ledger.orders[request.client_id]
+        flight = self._flights[request.client_id]
+        if order.is_open and not flight.asking:
+            flight.asking = True
+            self.ctx.start_soon(self._ask, order)
+
+    async def _ask(self, order: Order) -> None:
+        try:
+            view = await self._venue.find(order.symbol, order.client_id)
+            if view is None:
+                self._hear(NotFound(order.client_id))
+                return
+            trades = await self._venue.trades_of(order.symbol, order.client_id, view.exchange_id)
+        except Unavailable:
+            self._flights[order.client_id].asking = False
+            self._resolve_later(order.client_id)
+            return
+        self._hear(Found(order.client_id, view.happening, tuple(trades)))
+
+    def _resolve_later(self, client_id: str) -> None:
+        self.ctx.after(f"resolve {client_id}", RESOLVE_S, Resolve(client_id))
+
+    # ── cancelling and reporting ─────────────────────────────────────────────────────────────────────────────────
+
+    @on(CancelOrders)
+    async def cancel_orders(self, _: CancelOrders) -> int:
+        """Ask the exchange to cancel each order of ours that may still fill."""
+        resting = self._ledger.open_orders()
+        for order in resting:
+            self.ctx.start_soon(self._cancel, order)
+        return len(resting)
+
+    async def _cancel(self, order: Order) -> None:
+        """Whatever the answer is, only an event or a query decides what became of the order."""
+        await self._venue.cancel(order.symbol, order.client_id)
+        self._hear(Resolve(order.client_id))
+
+    @on(Report)
+    async def report(self, _: Report) -> ExecutorReport:
+        """Orders and money so far."""
+        portfolio, counts = self._ledger.portfolio, self._counts
+        return ExecutorReport(
+            sent=counts["sent"],
+            accepted=counts["accepted"],
+            refused=counts["refused"],
+            unknown=counts["unknown"],
+            cancelled=counts["cancelled"],
+            withdrawn=counts["withdrawn"],
+            open_orders=frozenset(order.client_id for order in self._ledger.open_orders()),
+            fills=counts["fills"],
+            first_fill_ns=self._first_fill_ns,
+            wallet=portfolio.wallet,
+            realised=portfolio.realised,
+            fees=portfolio.fees,
+            positions=portfolio.open_positions(),
+            fingerprint=self._ledger.fingerprint(),
+            signal_to_order_us=self._signal_to_order.report(),
+            tick_to_order_us=self._tick_to_order.report(),
+        )
+
+    # ── one way in: the ledger, the journal and the followers always change together ─────────────────────────────
+
+    def _happen(self, client_id: str, happening: Happening, why: str) -> None:
+        if self._ledger.happened(client_id, happening):
+            self._counts["cancelled"] += happening is Happening.CANCELLED
+            self._write(recovery.happened(client_id, happening, why))
+            self._tell_followers(client_id, self._ledger.orders[client_id].symbol)
+
+    def _trade(self, trade: Trade) -> None:
+        if self._ledger.traded(trade):
+            self._counts["fills"] += 1
+            if self._first_fill_ns is None:
+                self._first_fill_ns = self.ctx.clock.monotonic_ns()
+            self._write(recovery.traded(trade))
+            self._tell_followers(trade.client_id, trade.symbol)
+
+    def _write(self, entry: Entry) -> None:
+        deliver(self._scribe, Record((entry,)))
+
+    def _tell_followers(self, client_id: str, symbol: str) -> None:
+        changed = self._change(client_id, symbol)
+        for follower in self._followers:
+            deliver(follower, changed)
+
+    def _change(self, client_id: str, symbol: str) -> OrderChanged:
+        position = self._ledger.portfolio.position(symbol)
+        entry = self._entries.get(symbol)
+        opened = entry is not None and position.quantity * entry.side.sign > 0
+        return OrderChanged(
+            client_id=client_id,
+            symbol=symbol,
+            signed_remaining=self._ledger.signed_remaining(client_id),
+            position=position,
+            stop_price=entry.stop_price if entry is not None and opened else None,
+        )

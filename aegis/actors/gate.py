@@ -1,0 +1,165 @@
+"""The Gate: where a signal becomes an order, or does not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import ClassVar
+
+import attrs
+
+from aegis.actors.delivery import deliver
+from aegis.kernel import Actor, ActorRef, Level, Priority, on
+from aegis.messages import Approved, ClosePositions, Halt, OrderChanged, Record, Report, Signal
+from aegis.orders.ids import ClientIds
+from aegis.orders.instrument import Instrument
+from aegis.orders.limits import (
+    Exposure,
+    Limits,
+    Reason,
+    Refusal,
+    Wish,
+    closing_tickets,
+    judge,
+)
+from aegis.orders.order import Ticket
+from aegis.store.journal import Entry
+
+__all__ = ["Gate", "GateReport"]
+
+_STAMP_MASK = 0xFFFFFFFF
+
+
+@attrs.frozen
+class GateReport:
+    """What became of the signals that reached the Gate."""
+
+    approved: int
+    refused: int
+    expired: int
+    refusals: dict[str, int]
+
+
+class Gate(Actor):
+    """Judges signals by the limits; the only place where a ticket gets an order id.
+
+    Receives: `Signal`, `OrderChanged`, `Halt`, `ClosePositions`.
+    Sends: `Approved` to the Executor, `Record` (each verdict) to the Scribe.
+    Owns: the exposure, its own reservations included, and the ids of this run's orders.
+    When it dies: the engine stops; nothing is ordered unjudged.
+    """
+
+    mailbox: ClassVar[Mapping[Priority, Level]] = {
+        Priority.EXECUTION: Level.block(4096),
+        # A newer signal for the same thing takes the place of one that has not been judged yet.
+        Priority.ANALYSIS: Level.latest(key=lambda signal: (signal.symbol, signal.side is None)),
+    }
+
+    def __init__(
+        self,
+        executor: ActorRef,
+        scribe: ActorRef,
+        *,
+        instruments: Mapping[str, Instrument],
+        limits: Limits,
+        ids: ClientIds,
+        signal_ttl_ms: int = 250,
+    ) -> None:
+        self._executor = executor
+        self._scribe = scribe
+        self._instruments = instruments
+        self._limits = limits
+        self._ids = ids
+        self._signal_ttl_ns = signal_ttl_ms * 1_000_000
+        self._exposure = Exposure()
+        self._halted = ""
+        self._approved = 0
+        self._expired = 0
+        self._refusals: Counter[str] = Counter()
+
+    @on(Signal)
+    async def judge_signal(self, signal: Signal) -> None:
+        """Approve or refuse it, and write down which and why."""
+        now_ns = self.ctx.clock.monotonic_ns()
+        entry = signal.side is not None
+        if entry and now_ns - signal.created_ns > self._signal_ttl_ns:
+            self._expired += 1
+            self._write_down("signal_expired", signal, {})
+            return
+        verdict = self._verdict(signal, now_ns)
+        if isinstance(verdict, Refusal):
+            self._refusals[verdict.reason.value] += 1
+            self._write_down(
+                "signal_refused", signal, {"reason": verdict.reason.value, "detail": verdict.detail}
+            )
+            return
+        self._approved += 1
+        self._approve(verdict, signal.caused_us, signal.created_ns)
+
+    def _verdict(self, signal: Signal, now_ns: int) -> Ticket | Refusal:
+        if self._halted and signal.side is not None:
+            return Refusal(Reason.HALTED, self._halted)
+        instrument = self._instruments[signal.symbol]
+        price = Decimal(repr(signal.price))
+        self._exposure.marks[signal.symbol] = price
+        stop = None
+        if signal.side is not None:
+            stop = instrument.passive_price(signal.side, Decimal(repr(signal.stop)))
+        wish = Wish(
+            signal_id=signal.signal_id,
+            symbol=signal.symbol,
+            side=signal.side,
+            price=price,
+            stop_price=stop,
+            data_age_us=(now_ns // 1000 - signal.caused_us) & _STAMP_MASK,
+        )
+        return judge(wish, instrument, self._exposure, self._limits)
+
+    def _approve(self, ticket: Ticket, caused_us: int, created_ns: int) -> str:
+        """Reserve first, then send: the exposure is never too low, not even for a moment."""
+        client_id = self._ids.next()
+        self._exposure.reserve(ticket.symbol, client_id, ticket.quantity * ticket.side.sign)
+        approved = Approved(client_id, ticket, caused_us, created_ns)
+        deliver(self._executor, approved)
+        return client_id
+
+    @on(OrderChanged)
+    async def follow(self, changed: OrderChanged) -> None:
+        """Keep the exposure true."""
+        self._exposure.reserve(changed.symbol, changed.client_id, changed.signed_remaining)
+        self._exposure.positions[changed.symbol] = changed.position.quantity
+
+    @on(Halt)
+    async def halt(self, order: Halt) -> None:
+        """Refuse every entry from here on; exits still pass."""
+        self._halted = self._halted or order.why
+
+    @on(ClosePositions)
+    async def close_positions(self, _: ClosePositions) -> tuple[str, ...]:
+        """Send a reduce-only order for each position; answers with their client ids."""
+        now_ns = self.ctx.clock.monotonic_ns()
+        tickets = closing_tickets(self._exposure, self._instruments)
+        return tuple(
+            self._approve(ticket, (now_ns // 1000) & _STAMP_MASK, now_ns)
+            for ticket in tickets
+            if isinstance(ticket, Ticket) and not self._exposure.is_working(ticket.symbol)
+        )
+
+    @on(Report)
+    async def report(self, _: Report) -> GateReport:
+        """The verdicts so far."""
+        return GateReport(
+            self._approved, self._refusals.total(), self._expired, dict(self._refusals)
+        )
+
+    def _write_down(self, kind: str, signal: Signal, more: dict[str, object]) -> None:
+        body = {
+            "signal": signal.signal_id,
+            "symbol": signal.symbol,
+            "side": signal.side.value if signal.side else None,
+            "price": signal.price,
+            "cause": signal.reason,
+            **more,
+        }
+        deliver(self._scribe, Record((Entry(kind, body),)))

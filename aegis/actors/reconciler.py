@@ -1,0 +1,81 @@
+"""The Reconciler: the one who asks the exchange what is true."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+import attrs
+import trio
+
+from aegis.actors.delivery import deliver
+from aegis.actors.executor import ExecutorReport
+from aegis.errors import Unavailable
+from aegis.kernel import Actor, ActorRef, Level, Priority, on
+from aegis.messages import Reconcile, Record, Report
+from aegis.orders.reconciliation import Books, differences
+from aegis.store.journal import Entry
+from aegis.venue.port import Venue
+
+__all__ = ["Reconciler", "Reconciliation"]
+
+PERIOD_S: Final = 30.0
+PATIENCE_S: Final = 3.0
+"""Events may still be on their way: a difference counts once it has lasted this long."""
+_RETRY_S: Final = 0.1
+_ASK_TIMEOUT_S: Final = 5.0
+
+
+@attrs.frozen
+class Reconciliation:
+    """The result of a comparison."""
+
+    agreed: bool
+    differences: tuple[str, ...]
+
+
+class Reconciler(Actor):
+    """Compares positions, balance and open orders with the exchange: on request, and every half minute.
+
+    Receives: `Reconcile`.
+    Sends: `Report` (a question) to the Executor, `Record` to the Scribe.
+    Owns: nothing.
+    When it dies: it is started again; nothing else depends on it.
+    """
+
+    mailbox: ClassVar[Mapping[Priority, Level]] = {Priority.EXECUTION: Level.latest(key=type)}
+
+    def __init__(self, venue: Venue, executor: ActorRef, scribe: ActorRef) -> None:
+        self._venue = venue
+        self._executor = executor
+        self._scribe = scribe
+
+    async def started(self) -> None:
+        """Set the period."""
+        self.ctx.every("reconcile", PERIOD_S, Reconcile())
+
+    @on(Reconcile)
+    async def reconcile(self, _: Reconcile) -> Reconciliation:
+        """Compare until both sides agree, or the difference has lasted."""
+        deadline = trio.current_time() + PATIENCE_S
+        while True:
+            found = await self._compare()
+            if not found or trio.current_time() > deadline:
+                break
+            await trio.sleep(_RETRY_S)
+        entry = Entry("reconciled", {"agreed": not found, "differences": found})
+        deliver(self._scribe, Record((entry,)))
+        return Reconciliation(not found, tuple(found))
+
+    async def _compare(self) -> list[str]:
+        try:
+            account = await self._venue.account()
+            their_open = frozenset(view.client_id for view in await self._venue.open_orders())
+        except Unavailable as why:
+            return [f"the exchange could not be asked: {why}"]
+        ours: ExecutorReport = await self._executor.ask(Report(), timeout=_ASK_TIMEOUT_S)
+        return differences(
+            Books(ours.wallet, ours.positions, ours.open_orders),
+            Books(account.wallet, account.positions, their_open),
+            ours.fills,
+        )

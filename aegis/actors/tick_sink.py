@@ -1,0 +1,102 @@
+"""From frames to records: what a frame says, checked, and written into the ring."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from aegis.errors import Refused
+from aegis.market.records import TICK, TickKind, tick_word
+from aegis.venue import binance_codec as codec
+
+__all__ = ["TickSink", "TickWriter"]
+
+QUARANTINE: Final = 16
+_FRAME_SHOWN: Final = 500
+_NS_PER_MS: Final = 1_000_000
+_WORDS: Final = np.dtype("i8,u8,f8,f8,f8,f8")
+"""A TICK as its six words."""
+
+
+class TickWriter(Protocol):
+    """What a sink needs of a ring writer."""
+
+    def write(self, *words: float) -> bool:
+        """Write one record, given as its 8-byte words; False when a gating reader leaves no room."""
+
+    async def write_all(self, records: npt.NDArray[np.void]) -> None:
+        """Write every record, waiting for room."""
+
+
+class TickSink:
+    """Frames in, TICK records out. Whatever is wrong with a frame is counted, and the frame kept."""
+
+    def __init__(self, writer: TickWriter, symbols: tuple[str, ...], *, lossless: bool) -> None:
+        self._writer = writer
+        self._index = {symbol: index for index, symbol in enumerate(symbols)}
+        self._lossless = lossless
+        self._spare = np.zeros(1, _WORDS)
+        self.ticks = self.gaps = self.dropped = self.malformed = self.strangers = 0
+        self.quarantine: deque[str] = deque(maxlen=QUARANTINE)
+
+    async def take(self, frame: str | bytes, recv_us: int) -> codec.Reply | None:
+        """Write the frame's tick; a control reply is handed back."""
+        try:
+            event = codec.decode_market(frame)
+        except Refused:
+            self._keep(frame)
+            return None
+        if isinstance(event, codec.Reply):
+            return event
+        index = self._index.get(event.s)
+        if index is None:
+            self.strangers += 1
+        elif not _is_sane(event):
+            self._keep(frame)
+        elif await self._write(index, event, recv_us):
+            self.ticks += 1
+        else:
+            self.dropped += 1
+        return None
+
+    async def mark_gaps(self, streams: Iterable[str], recv_us: int) -> None:
+        """Say for each symbol of the streams that something may be missing before this point."""
+        for symbol in sorted({stream.partition("@")[0].upper() for stream in streams}):
+            if symbol in self._index:
+                word = tick_word(self._index[symbol], TickKind.GAP, recv_us)
+                self.gaps += await self._put(0, word, 0.0, 0.0, 0.0, 0.0)
+
+    async def _write(self, index: int, event: codec.MarketEvent, recv_us: int) -> bool:
+        event_ns = event.E * _NS_PER_MS
+        if isinstance(event, codec.BookTicker):
+            word = tick_word(index, TickKind.QUOTE, recv_us)
+            return await self._put(event_ns, word, event.b, event.a, event.B, event.A)
+        word = tick_word(index, TickKind.TRADE, recv_us)
+        sold, bought = (event.q, 0.0) if event.m else (0.0, event.q)
+        return await self._put(event_ns, word, event.p, event.p, sold, bought)
+
+    async def _put(self, *words: float) -> bool:
+        """Write one record; in a lossless run wait for room, otherwise say that there was none."""
+        if self._writer.write(*words):
+            return True
+        if self._lossless:
+            self._spare[0] = words
+            await self._writer.write_all(self._spare.view(TICK))
+        return self._lossless
+
+    def _keep(self, frame: str | bytes) -> None:
+        self.malformed += 1
+        text = frame if isinstance(frame, str) else frame.decode(errors="replace")
+        self.quarantine.append(text[:_FRAME_SHOWN])
+
+
+def _is_sane(event: codec.MarketEvent) -> bool:
+    """Finite, above zero, uncrossed: what is not never reaches the ring."""
+    if isinstance(event, codec.BookTicker):
+        return 0.0 < event.b <= event.a < math.inf and 0.0 <= event.B + event.A < math.inf
+    return 0.0 < event.p < math.inf and 0.0 <= event.q < math.inf

@@ -1,0 +1,94 @@
+"""The user stream: what happened to our orders, as the exchange tells it on `/private`.
+
+Connect, read, and connect again. Whatever passed while nobody listened has to be asked for, so every connection
+begins with a `StreamBack`. An expired listen key leaves the socket open and silent: the event that says so ends
+the connection here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+import trio
+import trio_websocket
+
+from aegis.errors import Refused, Unavailable
+from aegis.messages import StreamBack, Updated
+from aegis.venue import binance_codec as codec
+from aegis.venue.backoff import Backoff
+from aegis.venue.binance_streams import private_url
+from aegis.venue.port import OrderUpdate
+
+__all__ = ["listen_to_account"]
+
+KEEPALIVE_S: Final = 1800.0
+QUEUE: Final = 4096
+"""Events that may wait for us before the library stops answering pings."""
+
+_log = structlog.get_logger(__name__)
+
+
+async def listen_to_account(
+    base_url: str,
+    open_listen_key: Callable[[], Awaitable[str]],
+    backoff: Backoff,
+    hear: Callable[[object], None],
+) -> None:
+    """Hand every event of the account to `hear`, for ever.
+
+    Args:
+        base_url: of the streams, without a route.
+        open_listen_key: gives the key of the stream, and extends it when asked again.
+        backoff: how long to wait between attempts.
+        hear: takes `StreamBack` at each connection and `Updated` for each order event.
+    """
+    while True:
+        try:
+            key = await open_listen_key()
+            async with trio_websocket.open_websocket_url(
+                private_url(base_url, key), message_queue_size=QUEUE
+            ) as socket:
+                backoff.succeeded()
+                hear(StreamBack())
+                await _read(socket, open_listen_key, hear)
+        except (Unavailable, trio_websocket.HandshakeError, trio_websocket.ConnectionClosed) as why:
+            _log.warning("user_stream_lost", why=repr(why))
+        except OSError as why:
+            _log.warning("user_stream_unreachable", why=repr(why))
+        await trio.sleep(backoff.next_s())
+
+
+async def _read(
+    socket: trio_websocket.WebSocketConnection,
+    open_listen_key: Callable[[], Awaitable[str]],
+    hear: Callable[[object], None],
+) -> None:
+    """Read until the key expires or the connection ends."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_keep_alive, open_listen_key, nursery.cancel_scope)
+        while True:
+            frame = await socket.get_message()
+            try:
+                event = codec.decode_user(frame if isinstance(frame, bytes) else frame.encode())
+            except Refused as why:
+                _log.error("user_event_unreadable", why=str(why))
+                continue
+            if isinstance(event, codec.ListenKeyExpired):
+                break
+            if isinstance(event, OrderUpdate):
+                hear(Updated(event))
+        nursery.cancel_scope.cancel()
+
+
+async def _keep_alive(
+    open_listen_key: Callable[[], Awaitable[str]], reading: trio.CancelScope
+) -> None:
+    """Extend the key twice an hour; one that cannot be extended ends the connection."""
+    while True:
+        await trio.sleep(KEEPALIVE_S)
+        try:
+            await open_listen_key()
+        except Unavailable:
+            reading.cancel()

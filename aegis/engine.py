@@ -1,0 +1,271 @@
+"""The engine: everything that trades, opened as one block and closed to the last descriptor.
+
+async with open_engine(config, addresses, credentials, journal_path) as engine:
+    await engine.ready()
+    ...
+    report = await engine.wind_down("end of the run")
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import trio
+
+from aegis.actors.brain import Brain, BrainReport
+from aegis.actors.executor import Executor, ExecutorReport
+from aegis.actors.feed import Feed, FeedRecord, FeedReport
+from aegis.actors.feed_protocol import WorkerOrders
+from aegis.actors.gate import Gate, GateReport
+from aegis.actors.reconciler import Reconciler, Reconciliation
+from aegis.actors.scribe import Scribe, ScribeReport
+from aegis.actors.user_stream import listen_to_account
+from aegis.compiled import forbid_compiling
+from aegis.config import Config
+from aegis.kernel import ActorRef, System, open_system
+from aegis.kernel.clock import Clock, SystemClock, seeded_random
+from aegis.market.analysis import Analysis
+from aegis.market.records import TICK
+from aegis.messages import (
+    CancelOrders,
+    ClosePositions,
+    Follow,
+    Halt,
+    QuoteOf,
+    Reconcile,
+    Record,
+    Report,
+    Seal,
+)
+from aegis.orders.ids import ClientIds
+from aegis.orders.ledger import Ledger
+from aegis.shm import Policy, Ring
+from aegis.shm.reader import Reader
+from aegis.store import recovery
+from aegis.store.journal import Entry, Journal
+from aegis.topology import ROLES, Cast
+from aegis.venue.backoff import Backoff
+from aegis.venue.binance_rest import BinanceRest
+from aegis.venue.binance_streams import tick_streams
+from aegis.venue.signing import Credentials
+
+__all__ = ["Addresses", "Engine", "EngineReport", "open_engine"]
+
+_ASK_S: Final = 5.0
+_POLL_S: Final = 0.02
+
+
+@attrs.frozen
+class Addresses:
+    """Where the exchange is."""
+
+    rest: str
+    streams: str
+
+
+@attrs.frozen
+class EngineReport:
+    """What every actor has to say, at one moment."""
+
+    feed: FeedReport
+    brain: BrainReport
+    gate: GateReport
+    executor: ExecutorReport
+    scribe: ScribeReport
+    marks: dict[str, float]
+    reconciliation: Reconciliation | None
+    """None while the engine runs."""
+    journal_agrees: bool
+    """Whether the fold of the journal is the live state; True while the engine runs."""
+
+
+@attrs.frozen
+class _Parts:
+    """What the actors are made of."""
+
+    config: Config
+    rest: BinanceRest
+    streams_url: str
+    journal: Journal
+    ledger: Ledger
+    ring: Ring
+    reader: Reader
+
+
+class Engine:
+    """A running engine. Made by `open_engine`."""
+
+    def __init__(self, config: Config, cast: Cast, journal: Journal) -> None:
+        self._config = config
+        self._cast = cast
+        self._journal = journal
+
+    async def ready(self) -> None:
+        """Return once every market stream is subscribed."""
+        while not (await self._ask(self._cast.feed, Report())).subscribed:
+            await trio.sleep(_POLL_S)
+
+    async def report(self) -> EngineReport:
+        """The figures now."""
+        return await self._report(None, journal_agrees=True)
+
+    async def wind_down(self, why: str) -> EngineReport:
+        """Stop trading in order: entries, resting orders, positions as configured, books compared, journal sealed.
+
+        Every step is bounded; what could not be done shows in the report.
+        """
+        cast = self._cast
+        await self._ask(cast.gate, Halt(why))
+        with trio.move_on_after(self._config.run.stop_timeout_ms / 1000):
+            await self._ask(cast.executor, CancelOrders())
+            await self._settle()
+            if self._config.run.on_stop == "close":
+                await self._close_positions()
+        await self._ask(cast.brain, Halt(why))
+        await self._last_verdicts()
+        agreement = await self._ask(cast.reconciler, Reconcile(), timeout=15.0)
+        live = await self._ask(cast.executor, Report())
+        await self._ask(cast.scribe, Report())  # everything recorded so far is durable after this
+        folded = recovery.fold(self._journal.rows()).fingerprint()
+        ended = Entry("run_ended", {"why": why, "reconciled": agreement.agreed})
+        await self._ask(cast.scribe, Seal(ended))
+        return await self._report(agreement, journal_agrees=folded == live.fingerprint)
+
+    async def _settle(self) -> None:
+        """Wait until no order may still fill."""
+        while (await self._ask(self._cast.executor, Report())).open_orders:
+            await trio.sleep(_POLL_S)
+
+    async def _close_positions(self) -> None:
+        """Close what is held; again where a stop or a late fill came in between."""
+        while await self._ask(self._cast.gate, ClosePositions()):
+            await self._settle()
+
+    async def _last_verdicts(self) -> None:
+        """Wait until the Gate has judged every signal that reached it."""
+        brain: BrainReport = await self._ask(self._cast.brain, Report())
+        due = brain.proposed - brain.superseded - brain.unsent
+        with trio.move_on_after(_ASK_S):
+            while True:
+                gate: GateReport = await self._ask(self._cast.gate, Report())
+                if gate.approved + gate.refused + gate.expired >= due:
+                    return
+                await trio.sleep(_POLL_S)
+
+    async def _report(
+        self, reconciliation: Reconciliation | None, *, journal_agrees: bool
+    ) -> EngineReport:
+        cast = self._cast
+        return EngineReport(
+            feed=await self._ask(cast.feed, Report()),
+            brain=await self._ask(cast.brain, Report()),
+            gate=await self._ask(cast.gate, Report()),
+            executor=await self._ask(cast.executor, Report()),
+            scribe=await self._ask(cast.scribe, Report()),
+            marks=await self._ask(cast.brain, QuoteOf()),
+            reconciliation=reconciliation,
+            journal_agrees=journal_agrees,
+        )
+
+    async def _ask(self, ref: ActorRef, question: object, timeout: float = _ASK_S) -> Any:
+        return await ref.ask(question, timeout=timeout)
+
+
+@asynccontextmanager
+async def open_engine(
+    config: Config,
+    addresses: Addresses,
+    credentials: Credentials,
+    journal_path: Path,
+    *,
+    seed: int = 0,
+    clock: Clock | None = None,
+) -> AsyncIterator[Engine]:
+    """Start an engine; leaving the block ends everything that it started.
+
+    Raises:
+        Refused: the journal, the ring or a symbol cannot be used; nothing is left running.
+        Unavailable: the exchange cannot be reached.
+    """
+    clock = clock or SystemClock()
+    journal = Journal(journal_path)
+    try:
+        rest = BinanceRest(
+            addresses.rest,
+            credentials,
+            clock,
+            timeout_s=config.venue.order_timeout_ms / 1000,
+        )
+        try:
+            policy = Policy.GATE if config.feed.lossless else Policy.LOSSY
+            with (
+                Ring.create(TICK, config.feed.ring_capacity) as ring,
+                ring.reader("brain", policy=policy) as reader,
+            ):
+                ledger = recovery.fold(journal.rows())
+                parts = _Parts(config, rest, addresses.streams, journal, ledger, ring, reader)
+                async with open_system("aegis", clock=clock, seed=seed) as system:
+                    yield Engine(config, await _start(system, parts), journal)
+        finally:
+            with trio.move_on_after(1, shield=True):
+                await rest.aclose()
+    finally:
+        journal.close()
+
+
+async def _start(system: System, parts: _Parts) -> Cast:
+    """Ask the exchange what is true, then start the actors from the end of the flow to its beginning."""
+    config, rest = parts.config, parts.rest
+    await rest.sync_clock()
+    instruments = await rest.instruments(config.symbols)
+    account = await rest.account()
+    scribe = await _spawn(system, "scribe", Scribe, parts.journal)
+    opening = (
+        Entry("run_started", {"run": parts.journal.run, "symbols": list(config.symbols)}),
+        recovery.adopted(account.wallet, account.positions),
+    )
+    await scribe.send(Record(opening))
+    parts.ledger.adopt(account.wallet, account.positions)
+    backoff = Backoff(seeded_random("user stream"))
+    listen = partial(listen_to_account, parts.streams_url, rest.open_listen_key, backoff)
+    executor = await _spawn(system, "executor", Executor, rest, listen, scribe, parts.ledger)
+    gate = await _spawn(
+        system,
+        "gate",
+        Gate,
+        executor,
+        scribe,
+        instruments=instruments,
+        limits=config.limits,
+        ids=ClientIds(parts.journal.run),
+        signal_ttl_ms=config.run.signal_ttl_ms,
+    )
+    analysis = Analysis(symbols=len(config.symbols), parameters=config.strategy)
+    forbid_compiling()
+    brain = await _spawn(system, "brain", Brain, parts.reader, analysis, config.symbols, gate)
+    for follower in (gate, brain):
+        await executor.send(Follow(follower))
+    orders = WorkerOrders(
+        ring_fd=parts.ring.fd,
+        wake_fds=parts.ring.wake_fds,
+        streams_url=parts.streams_url,
+        streams=tuple(tick_streams(config.symbols, config.feed.trade_stream)),
+        symbols=config.symbols,
+        lossless=config.feed.lossless,
+        silence_ms=config.feed.silence_ms,
+        broken_before=False,
+    )
+    feed = await _spawn(system, "feed", Feed, orders, FeedRecord())
+    reconciler = await _spawn(system, "reconciler", Reconciler, rest, executor, scribe)
+    return Cast(feed, brain, gate, executor, reconciler, scribe)
+
+
+async def _spawn(
+    system: System, name: str, actor: type[Any], *args: object, **kwargs: object
+) -> ActorRef:
+    return await system.spawn(actor, *args, name=name, policy=ROLES[name].policy, **kwargs)

@@ -1,0 +1,154 @@
+"""Groups: a nursery of actors, and who else begins again when one of them does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+from aegis.kernel.actor import Actor
+from aegis.kernel.cell import Cell
+from aegis.kernel.life import Life
+from aegis.kernel.ref import ActorRef
+from aegis.kernel.supervisor import ESCALATE, Policy
+
+if TYPE_CHECKING:
+    from aegis.kernel.system import System
+
+__all__ = ["ALL_FOR_ONE", "ONE_FOR_ONE", "REST_FOR_ONE", "Group", "Strategy"]
+
+
+class Strategy(Enum):
+    """Who begins again when one actor of a group is restarted."""
+
+    ONE_FOR_ONE = "one for one"  # only itself
+    REST_FOR_ONE = "rest for one"  # it and all that were spawned after it, which may depend on it
+    ALL_FOR_ONE = "all for one"
+
+
+ONE_FOR_ONE: Final = Strategy.ONE_FOR_ONE
+REST_FOR_ONE: Final = Strategy.REST_FOR_ONE
+ALL_FOR_ONE: Final = Strategy.ALL_FOR_ONE
+
+
+class Group:
+    """Actors and groups that share a nursery: a failure that escalates ends all of them."""
+
+    def __init__(
+        self, system: System, name: str, strategy: Strategy, nursery: trio.Nursery
+    ) -> None:
+        self.name = name
+        self.strategy = strategy
+        self.children: list[Cell | Group] = []  # in the order in which they were spawned
+        self.closed = trio.Event()
+        self._system = system
+        self._nursery = nursery
+        self._recovery = trio.Lock()
+
+    async def spawn(
+        self,
+        kind: type[Actor],
+        *args: Any,
+        name: str | None = None,
+        policy: Policy = ESCALATE,
+        **kwargs: Any,
+    ) -> ActorRef:
+        """Start an actor and wait until its `started` has returned.
+
+        Args:
+            kind: the actor's class.
+            args: what it is constructed with, again at each restart.
+            name: unique among the living actors of the system; the class's name in lower case by default.
+            policy: what happens when it fails: `ESCALATE`, `STOP` or a `Restart`.
+            kwargs: as `args`.
+
+        Returns:
+            Its reference. With `STOP`, and a failure before it had started, that of an actor which has ended.
+
+        Raises:
+            Refused: when the name is taken.
+            Exception: what the actor failed with before it had started, where its policy escalates.
+        """
+        cell = Cell(self._system, name or kind.__name__.lower(), kind, args, kwargs, policy)
+        self._system.enter(cell)
+        self.children.append(cell)
+        run = self._system.driver.wrap(Life(cell, self).run)
+        await self._nursery.start(run, name=cell.name)
+        return cell.ref
+
+    async def group(self, name: str, *, strategy: Strategy = ONE_FOR_ONE) -> Group:
+        """Open a group inside this one; it is closed with `stop`, or with its parent."""
+        group: Group = await self._nursery.start(self._hold_open, name, strategy, name=name)
+        return group
+
+    async def stop(self, reason: object = "stopped") -> None:
+        """Stop the children in order, the last spawned first, then close the group."""
+        while self.children:
+            last = self.children[-1]
+            if isinstance(last, Group):
+                await last.stop(reason)
+                await last.closed.wait()
+            else:
+                await last.ref.stop(reason)
+        self._nursery.cancel_scope.cancel(str(reason))
+
+    def cells(self) -> Iterator[Cell]:
+        """All living actors here and below, in order."""
+        for child in self.children:
+            if isinstance(child, Group):
+                yield from child.cells()
+            else:
+                yield child
+
+    async def recover(self, failed: Cell, delay_s: float) -> None:
+        """Wait out a restart's backoff; first take those along that begin again with it.
+
+        They end from right to left and begin from left to right, each when the one before has started.
+        """
+        if self.strategy is ONE_FOR_ONE:
+            await trio.sleep(delay_s)
+            return
+        async with self._recovery:
+            if failed.is_swept:  # a sibling failed at the same time and has taken this one along
+                return
+            together = self._taken_along(failed)
+            for cell in together:
+                cell.sweep()
+            for cell in reversed(together):
+                await cell.pause(f"{failed.ref!r} restarts")
+            await trio.sleep(delay_s)
+            together[0].gate.set()
+
+    def release_after(self, cell: Cell) -> None:
+        """Let the next one begin that waits for this one to have started."""
+        siblings = [child for child in self.children if isinstance(child, Cell)]
+        for sibling in siblings[siblings.index(cell) + 1 :]:
+            if not sibling.gate.is_set():
+                sibling.gate.set()
+                return
+
+    def forget(self, child: Cell | Group) -> None:
+        """Take an ended child out; whoever waited for it goes on."""
+        if isinstance(child, Cell):
+            self.release_after(child)
+            self._system.leave(child)
+        self.children.remove(child)
+
+    async def _hold_open(
+        self, name: str, strategy: Strategy, *, task_status: trio.TaskStatus[Group]
+    ) -> None:
+        async with trio.open_nursery() as nursery:
+            group = Group(self._system, name, strategy, nursery)
+            self.children.append(group)
+            task_status.started(group)
+            try:
+                await trio.sleep_forever()
+            finally:
+                self.children.remove(group)
+                group.closed.set()
+
+    def _taken_along(self, failed: Cell) -> list[Cell]:
+        cells = [child for child in self.children if isinstance(child, Cell)]
+        return cells if self.strategy is ALL_FOR_ONE else cells[cells.index(failed) :]

@@ -1,0 +1,59 @@
+"""The queue of a level that keeps the latest message of each key."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aegis.kernel.mailbox import Envelope
+
+__all__ = ["LatestQueue"]
+
+
+class LatestQueue:
+    """Envelopes in the order in which their keys first came; as much of `deque` as a mailbox needs."""
+
+    __slots__ = ("_by_key", "_key")
+
+    def __init__(self, key: Callable[[Any], Hashable]) -> None:
+        self._key = key
+        self._by_key: OrderedDict[Hashable, Envelope] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def __iter__(self) -> Iterator[Envelope]:
+        return iter(self._by_key.values())
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._by_key
+
+    def key_of(self, envelope: Envelope) -> Hashable:
+        """The key of the message, made sure to be hashable; somebody who waits for an answer is never replaced."""
+        message, _, receipt, _ = envelope
+        key = self._key(message) if receipt is None else id(receipt)
+        hash(key)
+        return key
+
+    def put(self, key: Hashable, envelope: Envelope) -> None:
+        """Add at the end, or replace where the key stands."""
+        self._by_key[key] = envelope
+
+    def append(self, envelope: Envelope) -> None:
+        """Add or replace by the envelope's own key."""
+        self.put(self.key_of(envelope), envelope)
+
+    def extend(self, envelopes: Iterable[Envelope]) -> None:
+        """Append each."""
+        for envelope in envelopes:
+            self.append(envelope)
+
+    def popleft(self) -> Envelope:
+        """Take the oldest."""
+        return self._by_key.popitem(last=False)[1]
+
+    def clear(self) -> None:
+        """Take all."""
+        self._by_key.clear()

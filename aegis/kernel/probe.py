@@ -1,0 +1,98 @@
+"""Probes: a reference that a test holds the other end of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from aegis.errors import Broken
+from aegis.kernel.actor import Actor, Handler
+from aegis.kernel.cell import Cell
+from aegis.kernel.level import Level
+from aegis.kernel.message import Priority, is_message
+from aegis.kernel.receipt import Receipt
+from aegis.kernel.ref import ActorRef
+
+if TYPE_CHECKING:
+    from aegis.kernel.system import System
+
+__all__ = ["Probe"]
+
+M = TypeVar("M")
+
+
+class Probe:
+    """Takes any message and keeps it until the test asks for it, the most urgent first."""
+
+    def __init__(self, system: System, name: str) -> None:
+        self._cell = Cell(system, name, _Anything)
+        self._cell.handlers = _AnyMessage()
+        self._cell.ref = ActorRef(self._cell)
+        self._receipt: Receipt | None = None
+        system.enter(self._cell)
+
+    @property
+    def ref(self) -> ActorRef:
+        """What to give to the actors under test."""
+        return self._cell.ref
+
+    def expect(self, kind: type[M]) -> M:
+        """Take the next message, which has to be of this type.
+
+        Raises:
+            AssertionError: when there is none, or one of another type.
+        """
+        if not self._cell.mailbox.mask:
+            raise AssertionError(f"{self.ref!r} has no message, expected {kind.__qualname__}")
+        message, _, self._receipt, _ = self._cell.mailbox.pop()
+        if type(message) is not kind:
+            raise AssertionError(f"{self.ref!r} got {message!r}, expected {kind.__qualname__}")
+        return message
+
+    def expect_none(self) -> None:
+        """Make sure that no message waits.
+
+        Raises:
+            AssertionError: when there is one.
+        """
+        if self._cell.mailbox.mask:
+            raise AssertionError(f"{self.ref!r} got {self._cell.mailbox.pop()[0]!r}, expected none")
+
+    def reply(self, value: object) -> None:
+        """Answer the ask that was last expected.
+
+        Raises:
+            Broken: when that message was no ask, or is answered already.
+        """
+        receipt, self._receipt = self._receipt, None
+        if receipt is None:
+            raise Broken(f"{self.ref!r} has no ask to answer")
+        receipt.done(value)
+
+    def watch(self, ref: ActorRef) -> None:
+        """Have `Terminated` told to the probe when an actor ends."""
+        self._cell.watch(ref.cell)
+
+    def end(self, reason: object = "stopped") -> None:
+        """End the probe as an actor ends: its asks fail, its watchers are told, what comes later is DEAD."""
+        self._cell.reason = reason
+        self._cell.bury()
+
+
+class _AnyMessage(dict[type, Handler]):
+    """A table of handlers that has a row for every message type."""
+
+    def get(self, kind: type, default: Any = None) -> Any:
+        if kind not in self and is_message(kind):
+            self[kind] = Handler.of(_not_handled, kind)
+        return super().get(kind, default)
+
+
+def _not_handled(_actor: object, _message: object) -> None:
+    raise Broken("a probe's messages are taken by the test")
+
+
+class _Anything(Actor):
+    mailbox: ClassVar[Mapping[Priority, Level]] = {
+        level: Level.block(1_000_000) for level in list(Priority)[1:]
+    }

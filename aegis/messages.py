@@ -1,0 +1,221 @@
+"""Every message that crosses an actor's boundary. The priority stands on the type, never on the sender.
+
+Feed ──ring──▶ Brain ──Signal──▶ Gate ──Approved──▶ Executor ──▶ exchange
+                 ▲                 ▲                  │   ▲
+                 └───OrderChanged──┴──────────────────┘   └── user stream, replies
+Gate, Executor, Reconciler ──Record──▶ Scribe ──▶ journal
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from aegis.kernel import ActorRef, Priority, message
+from aegis.orders.instrument import Side
+from aegis.orders.order import Ticket, Trade
+from aegis.orders.portfolio import Position
+from aegis.orders.states import Happening
+from aegis.store.journal import Entry
+from aegis.venue.port import OrderUpdate, Placed
+
+__all__ = [
+    "Answered",
+    "Approved",
+    "CancelOrders",
+    "ClosePositions",
+    "Follow",
+    "Found",
+    "Halt",
+    "NotFound",
+    "OrderChanged",
+    "QuoteOf",
+    "Reconcile",
+    "Record",
+    "RecordNow",
+    "Report",
+    "Resolve",
+    "Seal",
+    "Signal",
+    "StreamBack",
+    "Sweep",
+    "TicksReady",
+    "Updated",
+    "WorkerLine",
+]
+
+# ── the flow ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@message(Priority.INGEST)
+class TicksReady:
+    """Brain, to itself: the ring has records."""
+
+
+@message(Priority.ANALYSIS)
+class Signal:
+    """Brain → Gate: the strategy wants to hold a side, or (`side` None) nothing.
+
+    Prices are float64 as the strategy computed them; the Gate makes them Decimal on the tick.
+    """
+
+    signal_id: int
+    symbol: str
+    side: Side | None
+    price: float
+    stop: float
+    reason: str
+    event_ns: int
+    caused_us: int
+    """Receive stamp of the tick that caused it (32 bits of the monotonic clock in us)."""
+    created_ns: int
+
+
+@message(Priority.EXECUTION)
+class Approved:
+    """Gate → Executor: a ticket that passed the limits, with the id it is sent under."""
+
+    client_id: str
+    ticket: Ticket
+    caused_us: int
+    created_ns: int
+
+
+@message(Priority.EXECUTION)
+class OrderChanged:
+    """Executor → Gate and Brain: what an order may still add, and the position as it is now. Both in one message,
+    so that nobody sees the fill without the release or the release without the fill.
+    """
+
+    client_id: str
+    symbol: str
+    signed_remaining: Decimal
+    position: Position
+    stop_price: Decimal | None
+    """Where the position is given up, once there is one."""
+
+
+# ── what comes back from the exchange: the Executor's tasks, to the Executor ─────────────────────────────────────
+
+
+@message(Priority.EXECUTION)
+class Answered:
+    """The reply to an order, or its absence."""
+
+    client_id: str
+    placed: Placed
+
+
+@message(Priority.EXECUTION)
+class Updated:
+    """An order event of the user stream."""
+
+    update: OrderUpdate
+
+
+@message(Priority.EXECUTION)
+class Resolve:
+    """Find out what became of an order."""
+
+    client_id: str
+
+
+@message(Priority.EXECUTION)
+class Found:
+    """What the exchange shows of an order when asked, with its executions."""
+
+    client_id: str
+    happening: Happening
+    trades: tuple[Trade, ...]
+
+
+@message(Priority.EXECUTION)
+class NotFound:
+    """The exchange shows no such order; whether that is proof depends on when it was sent."""
+
+    client_id: str
+
+
+@message(Priority.EXECUTION)
+class StreamBack:
+    """The user stream is connected (again): whatever happened in between has to be asked for."""
+
+
+@message(Priority.BACKGROUND)
+class Sweep:
+    """Timer: look for orders that have been open for longer than they should be."""
+
+
+# ── commands and questions ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@message(Priority.SYSTEM)
+class Halt:
+    """→ Gate: from now on nothing that opens a position passes. It stays so for the rest of the run."""
+
+    why: str
+
+
+@message(Priority.EXECUTION)
+class Follow:
+    """→ Executor: tell this actor of every `OrderChanged`, beginning with the positions held now."""
+
+    ref: ActorRef
+
+
+@message(Priority.EXECUTION)
+class CancelOrders:
+    """→ Executor: cancel our own resting orders; answered with how many were asked for."""
+
+
+@message(Priority.EXECUTION)
+class ClosePositions:
+    """→ Gate: close every position by reduce-only orders; answered with how many orders that took."""
+
+
+@message(Priority.EXECUTION)
+class QuoteOf:
+    """→ Brain: the middle of the last quote of each symbol; answered with a dict of float."""
+
+
+@message(Priority.EXECUTION)
+class Reconcile:
+    """→ Reconciler: compare what we believe with what the exchange shows; answered with the differences."""
+
+
+@message(Priority.BACKGROUND)
+class Report:
+    """→ any actor: what it has done so far; answered with its report."""
+
+
+# ── the journal ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@message(Priority.INGEST)
+class Record:
+    """→ Scribe: write this down within 5 ms."""
+
+    entries: tuple[Entry, ...]
+
+
+@message(Priority.EXECUTION)
+class RecordNow:
+    """→ Scribe: write this down before you answer. The answer is its sequence number."""
+
+    entries: tuple[Entry, ...]
+
+
+@message(Priority.BACKGROUND)
+class Seal:
+    """→ Scribe: the last entry, and the end of the journal."""
+
+    entry: Entry
+
+
+# ── the worker process ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@message(Priority.INGEST)
+class WorkerLine:
+    """A line of the feed worker's standard output, to the Feed."""
+
+    line: bytes

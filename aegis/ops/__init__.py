@@ -1,0 +1,1 @@
+"""For people: commands, the live screen, the summary, the log."""

@@ -1,0 +1,325 @@
+"""The commands. Every verb takes `--json`: one JSON document on standard output, the log on standard error.
+
+Exit codes: 0 done, 1 the engine stopped on a fault, 2 bad usage or configuration, 3 a check did not hold.
+
+Modules that compile or load kernels are imported by the verbs that need them: `--help` answers at once, and the
+exchange process never pays for numba.
+"""
+
+# ruff: noqa: PLC0415  # see above
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import attrs
+import trio
+import typer
+
+from aegis.errors import AegisError, Refused
+from aegis.paper import paper_symbols
+
+__all__ = ["app"]
+
+
+class Exit(IntEnum):
+    """The exit codes."""
+
+    DONE = 0
+    FAULT = 1
+    USAGE = 2
+    CHECK = 3
+
+
+app = typer.Typer(
+    help="AEGIS: a trading engine for crypto futures. Without a command it trades on paper.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+journal_app = typer.Typer(help="Read what happened.", rich_markup_mode=None)
+app.add_typer(journal_app, name="journal")
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="A TOML file.", show_default=False)
+]
+ForOption = Annotated[
+    str | None, typer.Option("--for", help="How long: 60s, 5m, 2h. Until Ctrl-C without it.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="Of the synthetic market.")]
+SymbolsOption = Annotated[
+    str | None, typer.Option("--symbols", help="Separated by commas, or a number of them.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="A chattier log.")]
+
+
+@app.callback(invoke_without_command=True)
+def main(context: typer.Context) -> None:
+    """Trade on paper when no command is given."""
+    if context.invoked_subcommand is None:
+        run()
+
+
+@app.command()
+def run(
+    config: ConfigOption = None,
+    venue: Annotated[
+        str | None, typer.Option("--venue", help="sim, binance-testnet or custom.")
+    ] = None,
+    for_: ForOption = None,
+    seed: SeedOption = 7,
+    symbols: SymbolsOption = None,
+    port: Annotated[int, typer.Option("--port", help="Of the shipped exchange.")] = 0,
+    live: Annotated[bool, typer.Option("--live", help="Trade real money.")] = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Trade: on paper at the exchange that ships with the engine, unless told otherwise."""
+
+    def go() -> dict[str, Any] | None:
+        from aegis.ops.run import RunOptions
+
+        if live:
+            raise Refused("--live: this version does not trade real money; see README, Limits")
+        settings = _settings(config, venue, symbols)
+        options = RunOptions(settings, "paper", seed, _seconds(for_), port=port)
+        return _trade(options, as_json=as_json)
+
+    _finish(go, as_json=as_json, verbose=verbose)
+
+
+@app.command()
+def replay(
+    recordings: Annotated[list[Path], typer.Argument(help="Recorded frames, gzipped.")],
+    speed: Annotated[str, typer.Option("--speed", help="1x, 20x, … or max.")] = "1x",
+    config: ConfigOption = None,
+    for_: ForOption = None,
+    seed: SeedOption = 7,
+    port: Annotated[int, typer.Option("--port", help="Of the shipped exchange.")] = 0,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Serve recorded frames through the local exchange, over real sockets, and trade on them."""
+
+    def go() -> dict[str, Any] | None:
+        from aegis.ops.run import RunOptions
+
+        _speed(speed)
+        settings = _settings(config, "sim", None)
+        # A replay waits for its reader: it is about the record, not about keeping up with it.
+        settings = attrs.evolve(settings, feed=attrs.evolve(settings.feed, lossless=True))
+        options = RunOptions(
+            settings, "replay", seed, _seconds(for_), tuple(recordings), speed, port
+        )
+        return _trade(options, as_json=as_json)
+
+    _finish(go, as_json=as_json, verbose=verbose)
+
+
+@app.command()
+def exchange(
+    port: Annotated[int, typer.Option("--port", help="0 takes any that is free.")] = 0,
+    seed: SeedOption = 7,
+    symbols: SymbolsOption = None,
+    recording: Annotated[
+        list[Path] | None, typer.Option("--recording", help="Serve this instead of a market.")
+    ] = None,
+    speed: Annotated[str, typer.Option("--speed", help="Of a recording: 1x … or max.")] = "1x",
+    child: Annotated[bool, typer.Option("--child", hidden=True)] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve the simulated exchange alone, for any client written for Binance USD-M Futures."""
+    from aegis.sim import MAX_SPEED, ExchangeOptions, run_exchange
+    from aegis.sim.catalogue import DEFAULT_SYMBOLS
+
+    def options() -> ExchangeOptions:
+        return ExchangeOptions(
+            port=port,
+            seed=seed,
+            symbols=_symbols(symbols) if symbols is not None else DEFAULT_SYMBOLS,
+            recordings=tuple(recording or ()),
+            speed=_speed(speed) or MAX_SPEED,
+        )
+
+    try:
+        code = run_exchange(options(), watch_stdin=child)
+    except Refused as why:
+        _tell(f"refused: {why}")
+        code = Exit.USAGE
+    raise SystemExit(int(code))
+
+
+@journal_app.command("verify")
+def journal_verify(path: Path, as_json: JsonOption = False) -> None:
+    """Check that no event of a journal was changed, removed or inserted."""
+
+    def go() -> dict[str, Any]:
+        from aegis.store.journal import verify
+
+        events, head = verify(path)
+        return {"path": str(path), "events": events, "head": head, "verified": True}
+
+    _finish(go, as_json=as_json)
+
+
+@journal_app.command("show")
+def journal_show(path: Path, as_json: JsonOption = False) -> None:
+    """Print the events of a journal, one JSON object a line."""
+    from aegis.store.journal import read_rows
+
+    def go() -> dict[str, Any] | None:
+        rows = [
+            {"seq": row.seq, "run": row.run, "wall_ns": row.wall_ns, "kind": row.kind}
+            | {"body": row.decoded()}
+            for row in read_rows(path)
+        ]
+        if as_json:
+            return {"path": str(path), "events": rows}
+        for row in rows:
+            print(json.dumps(row))
+        return None
+
+    _finish(go, as_json=as_json)
+
+
+def _settings(path: Path | None, venue: str | None, symbols: str | None) -> Any:
+    """The configuration, with the command line's word over the file's."""
+    from aegis.config import VENUES, Config, load
+
+    settings = load(path) if path is not None else Config()
+    if venue is not None:
+        chosen_venue = next((name for name in VENUES if name == venue), None)
+        if chosen_venue is None:
+            raise Refused(f"--venue {venue}: expected one of {', '.join(VENUES)}")
+        settings = attrs.evolve(settings, venue=attrs.evolve(settings.venue, name=chosen_venue))
+    if symbols is not None:
+        settings = attrs.evolve(settings, symbols=_symbols(symbols))
+    return settings
+
+
+def _symbols(text: str) -> tuple[str, ...]:
+    """Names separated by commas, or how many of the shipped exchange's own."""
+    names = [name.strip().upper() for name in text.split(",") if name.strip()]
+    chosen = paper_symbols(int(text)) if text.isdigit() else tuple(dict.fromkeys(names))
+    if not chosen:
+        raise Refused(f"--symbols {text!r}: expected names or a number above zero")
+    return chosen
+
+
+def _seconds(text: str | None) -> float | None:
+    """A duration such as 30s, 1.5m or 2h."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", text)
+    if match is None:
+        raise Refused(f"--for {text}: expected a duration such as 30s, 5m or 2h")
+    return float(match[1]) * {"ms": 0.001, "s": 1, None: 1, "m": 60, "h": 3600}[match[2]]
+
+
+def _speed(text: str) -> float | None:
+    """A replay's speed as a factor; None is as fast as it goes."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)x?", text)
+    if text == "max":
+        return None
+    if match is None or float(match[1]) == 0:
+        raise Refused(f"--speed {text}: expected a factor such as 1x or 20x, or max")
+    return float(match[1])
+
+
+def _trade(options: Any, *, as_json: bool) -> dict[str, Any] | None:
+    """Run the engine on this thread, until its end."""
+    from rich.console import Console
+
+    from aegis.ops.run import run as run_engine
+    from aegis.ops.screen import LiveScreen, PlainLines, Screen, Silent
+
+    console = Console()
+    screen: Screen = PlainLines()
+    if as_json:
+        screen = Silent()
+    elif console.is_terminal:
+        screen = LiveScreen(console, f"AEGIS {options.mode} on {options.config.venue.name}")
+    _compile_kernels()
+    summary = trio.run(run_engine, options, screen, restrict_keyboard_interrupt_to_checkpoints=True)
+    if summary is None:
+        raise _StoppedAtOnce
+    return summary
+
+
+def _compile_kernels() -> None:
+    """Compile what the cache does not hold, before anything is started: it takes a while, once."""
+    from aegis.compiled import is_warm, mark_warm
+
+    if not is_warm():
+        _tell("compiling the kernels: once for this version, half a minute at most …")
+        import aegis.engine  # noqa: F401  # importing it compiles everything
+
+        mark_warm()
+        _tell("compiled.")
+
+
+class _StoppedAtOnce(Exception):  # not an error of ours: the user asked twice
+    """A second signal ended the run before its summary."""
+
+
+def _finish(
+    go: Callable[[], dict[str, Any] | None],
+    *,
+    as_json: bool,
+    verbose: bool = False,
+) -> NoReturn:
+    """Do it, print the result, and leave with the exit code that fits."""
+    from aegis.ops.log import set_up_log
+
+    set_up_log(verbose=verbose, as_json=as_json)
+    try:
+        result = go()
+    except* Refused as group:
+        _tell(f"refused: {_first(group)}")
+        code = Exit.USAGE
+    except* AegisError as group:
+        _tell(f"stopped on a fault: {_first(group)}")
+        code = Exit.FAULT
+    except* (_StoppedAtOnce, KeyboardInterrupt):
+        _tell("stopped at once")
+        code = Exit.FAULT
+    else:
+        code = Exit.DONE
+        if result is not None:
+            _print(result, as_json=as_json)
+            code = Exit.DONE if _holds(result) else Exit.CHECK
+    raise SystemExit(int(code))
+
+
+def _holds(result: dict[str, Any]) -> bool:
+    """Whether every check that a result carries held."""
+    clean = result.get("clean", {})
+    return bool(result.get("reconciled", True)) and not any(clean.values())
+
+
+def _first(group: BaseExceptionGroup[Any]) -> str:
+    """The first cause of a group, as one line."""
+    cause: BaseException = group
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    return str(cause)
+
+
+def _print(result: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result, indent=2))
+        return
+    for key, value in result.items():
+        shown = json.dumps(value) if isinstance(value, dict | list) else value
+        print(f"{key:>14}  {shown}")
+
+
+def _tell(line: str) -> None:
+    print(f"aegis: {line}", file=sys.stderr, flush=True)

@@ -1,0 +1,218 @@
+"""A run from its first process to its summary: exchange, engine, signals, screen, and what is left at the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import attrs
+import structlog
+import trio
+
+from aegis.config import Config
+from aegis.engine import Addresses, Engine, EngineReport, open_engine
+from aegis.errors import Refused
+from aegis.kernel.clock import SystemClock, process_started_ns
+from aegis.kernel.process import own_children
+from aegis.ops.screen import Screen
+from aegis.ops.shipped_exchange import ShippedExchange, arguments, open_exchange
+from aegis.ops.summary import Clean, RunFacts, brain_ticks, summarise
+from aegis.venue.signing import Credentials
+
+__all__ = ["RunOptions", "run"]
+
+TESTNET: Final = Addresses(
+    rest="https://demo-fapi.binance.com", streams="wss://fstream.binancefuture.com"
+)
+_DRAIN_S: Final = 30.0
+_POLL_S: Final = 0.02
+
+_log = structlog.get_logger(__name__)
+
+
+@attrs.frozen
+class RunOptions:
+    """What a run was asked for."""
+
+    config: Config
+    mode: Literal["paper", "replay"]
+    seed: int
+    for_s: float | None
+    recordings: tuple[Path, ...] = ()
+    speed: str = "1x"
+    port: int = 0
+
+
+@attrs.define
+class _Ending:
+    """Who ends the run, and how soon."""
+
+    asked: trio.Event = attrs.Factory(trio.Event)
+    by: str = ""
+    result: tuple[RunFacts, EngineReport] | None = None
+
+    def ask(self, by: str) -> None:
+        self.by = self.by or by
+        self.asked.set()
+
+
+async def run(options: RunOptions, screen: Screen) -> dict[str, Any] | None:
+    """Trade until the end; the summary, or None where a second signal ended it at once.
+
+    Raises:
+        Refused: something that was asked for cannot be done; nothing is left running.
+        Unavailable, Broken: the engine stopped on a fault.
+    """
+    ending = _Ending()
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_obey, signals, ending, nursery.cancel_scope)
+            await _trade(options, ending, screen)
+            nursery.cancel_scope.cancel()
+    if ending.result is None:
+        return None
+    clean = Clean(processes=len(own_children()), segments=_segments_left())
+    return summarise(*ending.result, clean)
+
+
+async def _trade(options: RunOptions, ending: _Ending, screen: Screen) -> None:
+    """Open the exchange and the engine, trade until asked to end, and wind down."""
+    clock = SystemClock()
+    async with _open_venue(options) as venue:
+        path = _journal_path(options, clock.wall_ns())
+        async with open_engine(
+            venue.config, venue.addresses, venue.credentials, path, seed=options.seed
+        ) as engine:
+            began_ns = clock.monotonic_ns()
+            with screen:
+                await _until_asked(engine, venue.shipped, options, ending, screen)
+            report = await engine.wind_down(ending.by)
+            facts = RunFacts(
+                mode=options.mode,
+                venue=options.config.venue.name,
+                seed=options.seed,
+                started_ns=process_started_ns(),
+                duration_s=(clock.monotonic_ns() - began_ns) / 1e9,
+                main_pid=os.getpid(),
+                exchange_pid=venue.shipped.ready.pid if venue.shipped else None,
+                ended_by=ending.by,
+            )
+    ending.result = facts, report
+
+
+async def _obey(signals: Any, ending: _Ending, everything: trio.CancelScope) -> None:
+    """The first signal stops the run in order, the second at once."""
+    async for number in signals:
+        name = signal.Signals(number).name
+        if ending.asked.is_set():
+            _log.warning("stopping_at_once", signal=name)
+            everything.cancel()
+            return
+        _log.info("stopping_in_order", signal=name, again="stops at once")
+        ending.ask(name)
+
+
+@attrs.frozen
+class _Venue:
+    """An exchange that can be traded at, and the configuration as it fits it."""
+
+    addresses: Addresses
+    credentials: Credentials
+    config: Config
+    shipped: ShippedExchange | None
+
+
+@asynccontextmanager
+async def _open_venue(options: RunOptions) -> AsyncIterator[_Venue]:
+    config = options.config
+    if config.venue.name == "sim":
+        command = arguments(
+            seed=options.seed,
+            symbols=() if options.recordings else config.symbols,
+            recordings=options.recordings,
+            speed=options.speed,
+            port=options.port,
+        )
+        async with open_exchange(command) as shipped:
+            ready = shipped.ready
+            yield _Venue(
+                Addresses(ready.rest, ready.streams),
+                Credentials(ready.api_key, ready.api_secret),
+                attrs.evolve(
+                    config,
+                    symbols=tuple(ready.symbols),
+                    feed=attrs.evolve(config.feed, trade_stream=shipped.trade_stream()),
+                ),
+                shipped,
+            )
+        return
+    addresses = TESTNET
+    if config.venue.name == "custom":
+        addresses = Addresses(config.venue.rest_url, config.venue.streams_url)
+        if not addresses.rest or not addresses.streams:
+            raise Refused("venue.rest_url and venue.streams_url are needed for the venue 'custom'")
+    yield _Venue(addresses, Credentials.from_environment(), config, None)
+
+
+async def _until_asked(
+    engine: Engine,
+    shipped: ShippedExchange | None,
+    options: RunOptions,
+    ending: _Ending,
+    screen: Screen,
+) -> None:
+    """Trade until somebody asks for the end."""
+    async with trio.open_nursery() as nursery:
+        if options.for_s is not None:
+            nursery.start_soon(_end_after, options.for_s, ending)
+        if shipped is not None and options.recordings:
+            nursery.start_soon(_end_with_recording, engine, shipped, ending)
+        nursery.start_soon(_draw, engine, screen)
+        await ending.asked.wait()
+        nursery.cancel_scope.cancel()
+
+
+async def _end_after(seconds: float, ending: _Ending) -> None:
+    await trio.sleep(seconds)
+    ending.ask("time")
+
+
+async def _end_with_recording(engine: Engine, shipped: ShippedExchange, ending: _Ending) -> None:
+    """End once every recorded tick has reached the Brain; one that is missing is waited for, but not for ever."""
+    await shipped.recording_ended.wait()
+    due = shipped.recorded_ticks()
+    with trio.move_on_after(_DRAIN_S):
+        while brain_ticks(await engine.report()) < due:
+            await trio.sleep(_POLL_S)
+    ending.ask("recording")
+
+
+async def _draw(engine: Engine, screen: Screen) -> None:
+    began = trio.current_time()
+    while True:
+        await trio.sleep(screen.period_s)
+        screen.show(await engine.report(), trio.current_time() - began)
+
+
+def _segments_left() -> int:
+    """Shared-memory segments of ours that this process still holds or that have a name in the system."""
+    held = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        try:
+            held += "memfd:aegis" in str(descriptor.readlink())
+        except OSError:  # the descriptor of the listing itself
+            continue
+    named = len(list(Path("/dev/shm").glob(f"aegis-{os.geteuid()}-*")))  # noqa: S108  # where names live
+    return held + named
+
+
+def _journal_path(options: RunOptions, wall_ns: int) -> Path:
+    """The configured journal, or a new one for a paper run: its account begins anew each time."""
+    if options.config.run.journal:
+        return Path(options.config.run.journal).expanduser()
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return state / "aegis" / options.config.venue.name / f"{wall_ns // 1_000_000}-{os.getpid()}.db"

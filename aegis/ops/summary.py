@@ -1,0 +1,143 @@
+"""The summary of a run: one document with everything that a run has to answer for. Later versions add keys; they
+rename none.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Final
+
+import attrs
+
+from aegis.engine import EngineReport
+from aegis.orders.instrument import plain
+
+__all__ = ["Clean", "RunFacts", "summarise"]
+
+_CENT: Final = Decimal("0.00000001")
+
+
+@attrs.frozen
+class Clean:
+    """What a run left behind: all zero, or something is wrong."""
+
+    processes: int
+    segments: int
+
+
+@attrs.frozen
+class RunFacts:
+    """What is known of a run outside of its actors."""
+
+    mode: str
+    venue: str
+    seed: int
+    started_ns: int
+    """Monotonic, when the process started: not when the engine was ready."""
+    duration_s: float
+    main_pid: int
+    exchange_pid: int | None
+    ended_by: str
+
+
+def summarise(facts: RunFacts, report: EngineReport, clean: Clean) -> dict[str, Any]:
+    """The summary as JSON values; money as decimal strings."""
+    gate, brain, executor = report.gate, report.brain, report.executor
+    reconciliation = report.reconciliation
+    first_fill_ns = executor.first_fill_ns
+    return {
+        "mode": facts.mode,
+        "venue": facts.venue,
+        "seed": facts.seed,
+        "duration_s": round(facts.duration_s, 3),
+        "ended_by": facts.ended_by,
+        "pids": {
+            "main": facts.main_pid,
+            "feed": report.feed.worker_pid,
+            "exchange": facts.exchange_pid,
+        },
+        "ticks": brain_ticks(report),
+        "ticks_lost": brain.ticks_lost + report.feed.dropped,
+        "bars": brain.counts["bars"],
+        "signals": {
+            "proposed": brain.proposed,
+            "approved": gate.approved,
+            "refused": gate.refused,
+            "expired": gate.expired + brain.unsent,
+            "superseded": brain.superseded,
+        },
+        "refusals": gate.refusals,
+        "orders": {
+            "sent": executor.sent,
+            "accepted": executor.accepted,
+            "refused": executor.refused,
+            "unknown": executor.unknown,
+            "cancelled": executor.cancelled,
+        },
+        "fills": executor.fills,
+        "positions": {
+            symbol: {
+                "quantity": plain(position.quantity),
+                "entry_price": plain(position.entry_price.quantize(_CENT).normalize()),
+            }
+            for symbol, position in executor.positions.items()
+        },
+        **_money(report),
+        "latency_us": {
+            "tick_to_signal": attrs.asdict(brain.tick_to_signal_us),
+            "signal_to_order": attrs.asdict(executor.signal_to_order_us),
+            "tick_to_order": attrs.asdict(executor.tick_to_order_us),
+        },
+        "feed": {
+            "restarts": report.feed.restarts,
+            "connects": report.feed.connects,
+            "malformed": report.feed.malformed,
+            "strangers": report.feed.strangers,
+            "gaps": report.feed.gaps,
+            "late": brain.counts["late"],
+        },
+        "journal": attrs.asdict(report.scribe),
+        "reconciled": bool(reconciliation and reconciliation.agreed and report.journal_agrees),
+        "differences": _differences(report),
+        "clean": attrs.asdict(clean),
+        "first_fill_s": (
+            None if first_fill_ns is None else round((first_fill_ns - facts.started_ns) / 1e9, 3)
+        ),
+    }
+
+
+def brain_ticks(report: EngineReport) -> int:
+    """Ticks that reached the Brain; a GAP is a mark, not a tick."""
+    return report.brain.counts["ticks"] - report.brain.counts["gaps"]
+
+
+def unrealised(report: EngineReport) -> Decimal:
+    """The profit of closing everything at the middle of the last quotes."""
+    return sum(
+        (
+            position.unrealised(Decimal(repr(report.marks[symbol])))
+            for symbol, position in report.executor.positions.items()
+            if symbol in report.marks
+        ),
+        Decimal(0),
+    )
+
+
+def _money(report: EngineReport) -> dict[str, Any]:
+    executor = report.executor
+    open_profit = unrealised(report)
+    return {
+        "equity": plain((executor.wallet + open_profit).quantize(_CENT)),
+        "pnl": {
+            "realised": plain(executor.realised.quantize(_CENT)),
+            "unrealised": plain(open_profit.quantize(_CENT)),
+            "fees": plain(executor.fees.quantize(_CENT)),
+        },
+    }
+
+
+def _differences(report: EngineReport) -> list[str]:
+    found = list(report.reconciliation.differences) if report.reconciliation else []
+    if not report.journal_agrees:
+        found.append("the fold of the journal is not the live state")
+    return found

@@ -1,0 +1,37 @@
+"""Client order ids: unique for ever, readable, and recognisable as ours.
+
+An id is `aegis-<epoch>-<number>`. The epoch is the number of the run in its journal, so a stale process can never
+make an id of a newer one. An id is never put on the wire twice: the exchange would accept it again once the first
+order is filled (it is unique among *open* orders only), and a second send would buy twice.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from aegis.errors import check
+
+__all__ = ["PREFIX", "ClientIds", "is_ours"]
+
+PREFIX = "aegis-"
+_LENGTH_MAX = 36  # the exchange's limit: ^[\.A-Z\:/a-z0-9_-]{1,36}$
+
+
+@attrs.define
+class ClientIds:
+    """The ids of one run, in order."""
+
+    epoch: int
+    issued: int = 0
+
+    def next(self) -> str:
+        """A new id."""
+        self.issued += 1
+        client_id = f"{PREFIX}{self.epoch}-{self.issued}"
+        check(len(client_id) <= _LENGTH_MAX, "a client order id fits the exchange's 36 characters")
+        return client_id
+
+
+def is_ours(client_id: str) -> bool:
+    """Whether an order on the account was placed by this engine, in this run or another."""
+    return client_id.startswith(PREFIX)

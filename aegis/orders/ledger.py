@@ -1,0 +1,80 @@
+"""The ledger: every order and the portfolio, as the fold of what was written down.
+
+The Executor applies events to it as they come; recovery applies the same events from the journal. So the state
+after a restart is the state before it, and `fingerprint` shows whether two ledgers are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from decimal import Decimal
+
+import attrs
+
+from aegis.errors import check
+from aegis.orders.order import Order, Trade
+from aegis.orders.portfolio import Portfolio, Position
+from aegis.orders.states import Happening
+
+__all__ = ["Ledger"]
+
+ZERO = Decimal(0)
+
+
+@attrs.define
+class Ledger:
+    """Orders by client id, and the portfolio that their trades made."""
+
+    orders: dict[str, Order] = attrs.Factory(dict)
+    portfolio: Portfolio = attrs.Factory(Portfolio)
+
+    def adopt(self, wallet: Decimal, positions: dict[str, Position]) -> None:
+        """Take the account as the exchange shows it: at the start of a run, before any trade of it."""
+        self.portfolio.wallet = wallet
+        self.portfolio.positions = {}
+        for symbol, position in positions.items():
+            self.portfolio.adopt(symbol, position)
+
+    def intend(self, order: Order) -> None:
+        """Add an order that is about to be sent."""
+        check(order.client_id not in self.orders, "a client order id is used once")
+        self.orders[order.client_id] = order
+
+    def happened(self, client_id: str, happening: Happening) -> bool:
+        """Apply what moved no quantity; False when it changed nothing."""
+        before = self.orders[client_id]
+        after = before.after(happening)
+        self.orders[client_id] = after
+        return after != before
+
+    def traded(self, trade: Trade) -> bool:
+        """Book a trade, whoever's order it was (a liquidation has no order of ours); False when seen before."""
+        if not self.portfolio.book(trade):
+            return False
+        order = self.orders.get(trade.client_id)
+        if order is not None:
+            self.orders[trade.client_id] = order.traded(trade)
+        return True
+
+    def open_orders(self) -> list[Order]:
+        """The orders that may still fill, in the order they were intended."""
+        return [order for order in self.orders.values() if order.is_open]
+
+    def signed_remaining(self, client_id: str) -> Decimal:
+        """What an order may still add to the position."""
+        order = self.orders.get(client_id)
+        return order.remaining * order.side.sign if order is not None else ZERO
+
+    def fingerprint(self) -> str:
+        """A digest of the whole state: equal for equal ledgers, in every process."""
+        digest = hashlib.sha256()
+        for client_id, order in sorted(self.orders.items()):
+            trades = ",".join(map(str, sorted(order.trade_ids)))
+            line = f"{client_id} {order.state.value} {order.filled.normalize()} {trades}\n"
+            digest.update(line.encode())
+        for symbol, position in self.portfolio.open_positions().items():
+            line = f"{symbol} {position.quantity.normalize()} {position.entry_price.normalize()}\n"
+            digest.update(line.encode())
+        money = (self.portfolio.wallet, self.portfolio.realised, self.portfolio.fees)
+        digest.update(" ".join(str(amount.normalize()) for amount in money).encode())
+        return digest.hexdigest()

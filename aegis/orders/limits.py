@@ -1,0 +1,222 @@
+"""The limits: what turns a wish to trade into a ticket, or into a refusal with its reason.
+
+Pure: a judgement is a function of the wish, the limits, the exposure and the age of the data. A `Ticket` is made
+nowhere else, so an order that was not judged cannot be expressed. Exposure counts what is held *and* what may
+still fill, the orders whose fate is unknown included: it may be too high, never too low.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from enum import Enum
+
+import attrs
+from attrs.validators import gt
+
+from aegis.orders.instrument import Instrument, Side
+from aegis.orders.order import Ticket
+
+__all__ = ["Exposure", "Limits", "Reason", "Refusal", "Wish", "closing_tickets", "judge"]
+
+ZERO = Decimal(0)
+
+
+class Reason(Enum):
+    """Why a wish was refused."""
+
+    HALTED = "halted"
+    NOT_READY = "not_ready"
+    STALE_DATA = "stale_data"
+    IN_FLIGHT = "in_flight"
+    POSITION_HELD = "position_held"
+    NOTHING_TO_CLOSE = "nothing_to_close"
+    DUST = "dust"
+    MAX_QUANTITY = "max_quantity"
+    MAX_NOTIONAL = "max_notional"
+    MAX_POSITION = "max_position"
+    MAX_GROSS = "max_gross"
+    STOP_ON_WRONG_SIDE = "stop_on_wrong_side"
+
+
+@attrs.frozen
+class Refusal:
+    """A wish that a rule turned down: a value, not an exception."""
+
+    reason: Reason
+    detail: str
+
+
+@attrs.frozen
+class Limits:
+    """The bounds of one account, in the quote asset where money is meant."""
+
+    order_notional: Decimal = attrs.field(default=Decimal(1000), validator=gt(ZERO))
+    """What an entry is worth."""
+    order_quantity_max: Decimal = attrs.field(default=Decimal(10_000_000), validator=gt(ZERO))
+    order_notional_max: Decimal = attrs.field(default=Decimal(5000), validator=gt(ZERO))
+    position_notional_max: Decimal = attrs.field(default=Decimal(2000), validator=gt(ZERO))
+    """Per symbol, of the position as it would be with everything filled."""
+    gross_notional_max: Decimal = attrs.field(default=Decimal(20_000), validator=gt(ZERO))
+    """Over all symbols."""
+    data_age_ms_max: int = attrs.field(default=1000, validator=gt(0))
+
+
+@attrs.frozen
+class Wish:
+    """What a signal asks for: to hold a side, or (`side` None) to hold nothing."""
+
+    signal_id: int
+    symbol: str
+    side: Side | None
+    price: Decimal
+    stop_price: Decimal | None
+    data_age_us: int
+
+
+@attrs.define
+class Exposure:
+    """What is held and what may still be added, by symbol; the Gate's own copy, told by the Executor."""
+
+    positions: dict[str, Decimal] = attrs.Factory(dict)
+    working: dict[str, dict[str, Decimal]] = attrs.Factory(dict)
+    """Signed remaining quantity by symbol and client id (or reservation) of every order that may still fill."""
+    marks: dict[str, Decimal] = attrs.Factory(dict)
+    """The last price seen of a symbol: positions elsewhere are valued at it."""
+
+    def position(self, symbol: str) -> Decimal:
+        """The signed quantity held."""
+        return self.positions.get(symbol, ZERO)
+
+    def is_working(self, symbol: str) -> bool:
+        """Whether an order of the symbol may still fill."""
+        return bool(self.working.get(symbol))
+
+    def worst_case(self, symbol: str) -> Decimal:
+        """The largest absolute quantity that may be held once the open orders have done their worst."""
+        held = self.position(symbol)
+        orders = self.working.get(symbol, {}).values()
+        longest = held + sum((q for q in orders if q > 0), ZERO)
+        shortest = held + sum((q for q in orders if q < 0), ZERO)
+        return max(abs(longest), abs(shortest))
+
+    def gross_notional(self, without: str) -> Decimal:
+        """The worst-case value of every symbol but one, at the last prices."""
+        symbols = (set(self.positions) | set(self.working)) - {without}
+        return sum((self.worst_case(s) * self.marks.get(s, ZERO) for s in symbols), ZERO)
+
+    def reserve(self, symbol: str, key: str, signed_remaining: Decimal) -> None:
+        """Count an order's remaining quantity; 0 releases it."""
+        orders = self.working.setdefault(symbol, {})
+        if signed_remaining == 0:
+            orders.pop(key, None)
+        else:
+            orders[key] = signed_remaining
+
+
+def judge(
+    wish: Wish, instrument: Instrument, exposure: Exposure, limits: Limits
+) -> Ticket | Refusal:
+    """Judge a wish by every rule, in order; the first that says no decides."""
+    if exposure.is_working(wish.symbol):
+        return Refusal(Reason.IN_FLIGHT, f"an order of {wish.symbol} may still fill")
+    checks = ["in_flight"]
+    if wish.side is None:  # what reduces risk is not held up by the age of the data
+        return _judge_exit(wish, instrument, exposure, checks)
+    if wish.data_age_us > limits.data_age_ms_max * 1000:
+        return Refusal(Reason.STALE_DATA, f"the data is {wish.data_age_us} us old")
+    checks.append("data_age")
+    return _judge_entry(wish, wish.side, instrument, exposure, limits, checks)
+
+
+def _judge_exit(
+    wish: Wish, instrument: Instrument, exposure: Exposure, checks: list[str]
+) -> Ticket | Refusal:
+    held = exposure.position(wish.symbol)
+    if held == 0:
+        return Refusal(Reason.NOTHING_TO_CLOSE, f"{wish.symbol} is flat")
+    return _closing_ticket(wish, instrument, held, (*checks, "reduces"))
+
+
+def _judge_entry(
+    wish: Wish,
+    side: Side,
+    instrument: Instrument,
+    exposure: Exposure,
+    limits: Limits,
+    checks: list[str],
+) -> Ticket | Refusal:
+    held = exposure.position(wish.symbol)
+    if held * side.sign > 0:
+        return Refusal(Reason.POSITION_HELD, f"{plain_side(held)} {wish.symbol} is held already")
+    checks.append("position_held")
+    if wish.stop_price is not None and (wish.price - wish.stop_price) * side.sign <= 0:
+        return Refusal(Reason.STOP_ON_WRONG_SIDE, f"stop {wish.stop_price} at {wish.price}")
+    checks.append("stop_side")
+    entry = instrument.whole_quantity(limits.order_notional / wish.price)
+    if entry * wish.price < instrument.min_notional:
+        return Refusal(Reason.DUST, f"{entry} of {wish.symbol} is below the minimum notional")
+    checks.append("min_notional")
+    quantity = entry + abs(held)  # an opposite position is closed by the same order
+    if quantity > min(limits.order_quantity_max, instrument.max_quantity):
+        return Refusal(Reason.MAX_QUANTITY, f"{quantity} of {wish.symbol}")
+    checks.append("max_quantity")
+    if quantity * wish.price > limits.order_notional_max:
+        return Refusal(Reason.MAX_NOTIONAL, f"{quantity * wish.price} of {wish.symbol}")
+    checks.append("max_notional")
+    if entry * wish.price > limits.position_notional_max:
+        return Refusal(Reason.MAX_POSITION, f"{entry * wish.price} of {wish.symbol}")
+    checks.append("max_position")
+    gross = exposure.gross_notional(without=wish.symbol) + quantity * wish.price
+    if gross > limits.gross_notional_max:
+        return Refusal(Reason.MAX_GROSS, f"{gross} over all symbols")
+    checks.append("max_gross")
+    return Ticket(
+        symbol=wish.symbol,
+        side=side,
+        quantity=quantity,
+        reduce_only=False,
+        limit_price=None,
+        reference_price=wish.price,
+        stop_price=wish.stop_price,
+        signal_id=wish.signal_id,
+        checks=tuple(checks),
+        data_age_us=wish.data_age_us,
+    )
+
+
+def _closing_ticket(
+    wish: Wish, instrument: Instrument, held: Decimal, checks: tuple[str, ...]
+) -> Ticket | Refusal:
+    quantity = instrument.whole_quantity(abs(held))
+    if quantity == 0:
+        return Refusal(Reason.DUST, f"{held} of {wish.symbol} is below the smallest order")
+    return Ticket(
+        symbol=wish.symbol,
+        side=Side.of(held).opposite,
+        quantity=quantity,
+        reduce_only=True,
+        limit_price=None,
+        reference_price=wish.price,
+        stop_price=None,
+        signal_id=wish.signal_id,
+        checks=checks,
+        data_age_us=wish.data_age_us,
+    )
+
+
+def closing_tickets(
+    exposure: Exposure, instruments: Mapping[str, Instrument]
+) -> list[Ticket | Refusal]:
+    """Reduce-only tickets that make the account flat: for the end of a run, allowed even when halted."""
+    tickets = []
+    for symbol, held in sorted(exposure.positions.items()):
+        if held != 0:
+            wish = Wish(0, symbol, None, exposure.marks.get(symbol, ZERO), None, 0)
+            tickets.append(_closing_ticket(wish, instruments[symbol], held, ("reduces",)))
+    return tickets
+
+
+def plain_side(held: Decimal) -> str:
+    """Long or short, for a sentence."""
+    return "long" if held > 0 else "short"

@@ -1,0 +1,92 @@
+"""The portfolio: the fold of our trades. One-way positions, exact to the last unit.
+
+The arithmetic is the exchange's own (protocol §16.3): a trade that adds moves the average entry price, one that
+reduces realises `quantity * (price - entry)` and leaves the entry, one that flips does both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+import attrs
+
+from aegis.errors import check
+from aegis.orders.order import Trade
+
+__all__ = ["Portfolio", "Position"]
+
+ZERO = Decimal(0)
+
+
+@attrs.frozen
+class Position:
+    """One symbol's position: a signed quantity and what it cost on average."""
+
+    quantity: Decimal = ZERO
+    entry_price: Decimal = ZERO
+
+    def after(self, change: Decimal, price: Decimal) -> tuple[Position, Decimal]:
+        """The position after a signed change at a price, and the profit that the change realised."""
+        held = self.quantity
+        if held * change >= 0:  # opens or adds
+            total = abs(held) + abs(change)
+            cost = abs(held) * self.entry_price + abs(change) * price
+            return Position(held + change, cost / total), ZERO
+        closing = min(abs(held), abs(change))
+        realised = closing * (price - self.entry_price) * (1 if held > 0 else -1)
+        rest = held + change
+        if rest == 0:
+            return Position(), realised
+        flipped = abs(change) > abs(held)
+        return Position(rest, price if flipped else self.entry_price), realised
+
+    def unrealised(self, mark: Decimal) -> Decimal:
+        """The profit that closing at `mark` would realise."""
+        return self.quantity * (mark - self.entry_price)
+
+
+@attrs.define
+class Portfolio:
+    """Positions, realised profit and fees: mutable, but only by `book`, and the same trade is booked once."""
+
+    wallet: Decimal = ZERO
+    """The balance before unrealised profit."""
+    realised: Decimal = ZERO
+    fees: Decimal = ZERO
+    positions: dict[str, Position] = attrs.Factory(dict)
+    booked: set[tuple[str, int]] = attrs.Factory(set)
+    """(symbol, trade id) of every trade in it: the exchange repeats itself after a reconnect."""
+
+    def book(self, trade: Trade) -> bool:
+        """Add a trade; False when it was booked before."""
+        key = (trade.symbol, trade.trade_id)
+        if key in self.booked:
+            return False
+        check(trade.quantity > 0, "a trade moves a quantity above zero")
+        check(trade.price > 0, "a trade has a price above zero")
+        self.booked.add(key)
+        before = self.position(trade.symbol)
+        after, realised = before.after(trade.signed_quantity, trade.price)
+        self.positions[trade.symbol] = after
+        self.realised += realised
+        self.fees += trade.fee
+        self.wallet += realised - trade.fee
+        return True
+
+    def adopt(self, symbol: str, position: Position) -> None:
+        """Take over a position that the account already had: it was not made by our trades."""
+        self.positions[symbol] = position
+
+    def position(self, symbol: str) -> Position:
+        """The position of a symbol; flat where there never was one."""
+        return self.positions.get(symbol, Position())
+
+    def open_positions(self) -> dict[str, Position]:
+        """The positions that are not flat, by symbol."""
+        return {s: p for s, p in sorted(self.positions.items()) if p.quantity != 0}
+
+    def unrealised(self, marks: Mapping[str, Decimal]) -> Decimal:
+        """The profit of closing everything at the given prices; a symbol without one counts 0."""
+        held = self.open_positions()
+        return sum((p.unrealised(marks[s]) for s, p in held.items() if s in marks), ZERO)

@@ -1,0 +1,256 @@
+"""A reader of a ring, as Python uses it. Up to eight, each with its own pace and its own policy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Final, Self
+
+import numpy as np
+import trio
+
+from aegis.errors import Refused
+from aegis.shm import entry_points
+from aegis.shm.block import LOST_SO_FAR, NEXT
+from aegis.shm.layout import READERS_MAX, Geometry, Records, Standing, State, signed
+from aegis.shm.policy import Policy, Start
+from aegis.shm.recovery import surviving
+from aegis.shm.seats import Seat, reader_seat
+from aegis.shm.wakeup import NAP_S, Bell, SpinBudget, Waiting
+from aegis.shm.window import Window, closed
+
+__all__ = ["Reader"]
+
+_BATCH: Final = 4096
+
+
+class Reader:
+    """Reads what is published after it joined, in order, each record once.
+
+    Made by `Ring.reader`. One thread at a time may use it, and it is closed only when none does.
+    """
+
+    handle: Final[int]
+    """For `aegis.shm.reading.walk` and its neighbours in compiled code, while this reader is open."""
+    _spin: Callable[[int], int]
+    _arm: Callable[[], int]
+    _release: Callable[[int], int]
+    _read_into: Callable[[Records], int]
+    poll: Callable[[], int]
+    """How many records can be read now; at least that many. A reader that was overtaken moves on first."""
+
+    def __init__(
+        self,
+        fd: int,
+        geometry: Geometry,
+        wake_fds: tuple[int, ...],
+        *,
+        name: str,
+        policy: Policy,
+        patience_ns: int,
+        start: Start | int,
+        waiting: Waiting,
+    ) -> None:
+        self.name: Final = name
+        self.policy: Final = policy
+        self._index, self._seat = _take_seat(fd)
+        self._window: Final = Window(fd, geometry, writable=False)
+        self._geometry: Final = geometry
+        self._block: Final = self._window.block(wake_fds)
+        self._block.seat(self._index, gating=policy is Policy.GATE)
+        self.handle = self._block.handle
+        self._bell: Final = Bell(wake_fds[self._index] if wake_fds else None)
+        self._writers_bell: Final = Bell(wake_fds[-1] if wake_fds else None)
+        self._waiting: Final = waiting
+        self._budget: Final = SpinBudget(waiting)
+        self._bind()
+        self._enter(start, patience_ns)
+
+    def _bind(self) -> None:
+        """Bind the compiled calls to this handle: an attribute costs half of what a method would."""
+        self.poll = partial(entry_points.ready, self.handle)
+        self._spin = partial(entry_points.spin, self.handle)
+        self._arm = partial(entry_points.arm, self.handle)
+        self._release = partial(entry_points.release, self.handle)
+        self._read_into = partial(entry_points.batch_reader(self._geometry.dtype), self.handle)
+
+    def _enter(self, start: Start | int, patience_ns: int) -> None:
+        entry = self._window.entries[self._index : self._index + 1]
+        entry["standing"] = Standing.FREE
+        entry["pid"] = os.getpid()
+        entry["name"] = self.name.encode()[:24]
+        entry["patience_ns"] = patience_ns
+        entry["heartbeat_ns"] = entry["lost"] = 0
+        position = 0
+        if start is not Start.NEWEST:
+            oldest, newest = surviving(self._window.slots, int(self._window.header["first"][0]))
+            position = oldest if start is Start.OLDEST else start
+            if not 0 <= signed(position - oldest) <= signed(newest - oldest):
+                raise Refused(
+                    f"record {position + 1} is not in the ring: it has {oldest + 1} to {newest}"
+                )
+        standing = Standing.GATING if self.policy is Policy.GATE else Standing.LOSSY
+        entry_points.join(self.handle, standing, position, start is Start.NEWEST)
+
+    # ---- reading without copying
+
+    def view(self, limit: int | None = None) -> Records:
+        """The records that can be read now, in place and read-only, oldest first.
+
+        Args:
+            limit: at most so many. There may be fewer, since a view ends where the ring's memory does.
+
+        Nothing is consumed: look at them, then `advance(len(view))`. Only what that keeps was intact while you
+        looked.
+        """
+        count = self.poll()
+        index = self._block[NEXT] & (self._geometry.capacity - 1)
+        count = count if limit is None else min(count, limit)
+        records: Records = self._window.slots["record"][index : index + count]
+        return records
+
+    def advance(self, count: int) -> int:
+        """Be done with `count` records; return how many of them were intact to the end, all or none.
+
+        A gating reader in good standing keeps them all. For 0 the writer overwrote some while they were looked at:
+        throw the results away; the records are counted as lost.
+
+        Raises:
+            Refused: there are not so many.
+        """
+        intact: int = self._release(count)
+        if intact < 0:
+            raise Refused(f"a reader cannot advance by {count} records, there are {self.poll()}")
+        return intact
+
+    # ---- reading by copying
+
+    def read_into(self, out: Records) -> int:
+        """Copy new records into an array of the ring's dtype; return how many.
+
+        The copied records follow each other without a gap; where the writer overtook a lossy reader, a batch ends
+        and the next begins behind the gap. It may return 0 though something was ready: then all of that is lost.
+
+        Raises:
+            Refused: not a writable, contiguous, one-dimensional array of the ring's dtype.
+        """
+        if out.dtype != self._geometry.dtype or out.ndim != 1 or not out.flags.carray:
+            raise Refused(f"read_into needs a contiguous array of {self._geometry.dtype}")
+        return self._read_into(out)
+
+    def take(self, limit: int = _BATCH) -> Records:
+        """New records as an array of its own, empty when there are none."""
+        out: Records = np.empty(min(limit, max(self.poll(), 0)), self._geometry.dtype)
+        return out[: self.read_into(out)]
+
+    def read_new(self) -> Iterator[np.void]:
+        """Yield each record that is there now, one by one; the handiest form and the slowest."""
+        while len(batch := self.take()):
+            yield from batch
+
+    # ---- waiting
+
+    async def wait(self) -> int:
+        """Wait until something can be read; return how much, at least. 0: the writer has finished, all is read.
+
+        A checkpoint, always.
+        """
+        await trio.lowlevel.checkpoint()
+        while True:
+            count = self._look() or self._arm()
+            if count:
+                return max(count, 0)
+            await self._bell.listen_async()
+
+    def wait_blocking(self, timeout_s: float = NAP_S) -> int:
+        """Wait in a thread; return how many records can be read, at least, or 0 for none in this time.
+
+        The GIL is released meanwhile, and it does not last longer than `timeout_s` and a spin, so call it in a
+        loop. See `finished` for the end.
+        """
+        count = self._look()
+        if count == 0 and self._waiting.sleeps:
+            count = self._arm()
+            if count == 0:
+                self._bell.listen(timeout_s)
+                count = self.poll()
+        return max(count, 0)
+
+    async def __aiter__(self) -> AsyncIterator[Records]:
+        """Yield batches as they come, each an array of its own, until the writer has finished."""
+        while await self.wait():
+            batch = self.take()
+            if len(batch):
+                yield batch
+
+    def _look(self) -> int:
+        """Look for records for as long as is worth while without sleeping."""
+        count = self.poll()
+        spins = 0 if count else self._budget.spins()
+        if spins:
+            count = self._spin(spins)
+            self._budget.learn(paid=count > 0)
+        for _ in range(0 if count else self._waiting.yields):
+            os.sched_yield()
+            count = count or self.poll()
+        return count
+
+    # ---- how it stands
+
+    @property
+    def position(self) -> int:
+        """The sequence of the last record this reader is done with, read or lost."""
+        return self._block[NEXT]
+
+    @property
+    def lost(self) -> int:
+        """How many records the writer overwrote before this reader had them."""
+        return self._block[LOST_SO_FAR]
+
+    @property
+    def lag(self) -> int:
+        """How many records are published and not yet read."""
+        return max(signed(int(self._window.header["pub"][0]) - self.position), 0)
+
+    @property
+    def evicted(self) -> bool:
+        """True when a gating reader let the writer wait beyond its patience: it is now read past like a lossy one."""
+        return int(self._window.entries["standing"][self._index]) == Standing.EVICTED
+
+    @property
+    def finished(self) -> bool:
+        """True when the writer has said that no record follows, and all are read."""
+        return int(self._window.header["state"][0]) == State.FINISHED and self.poll() == 0
+
+    def beat(self, now_ns: int) -> None:
+        """Show that this reader still moves.
+
+        Args:
+            now_ns: the monotonic clock.
+        """
+        self._window.entries["heartbeat_ns"][self._index] = now_ns
+
+    def close(self) -> None:
+        """Leave the ring: the writer no longer waits for this reader, and its place is free. Twice does no harm."""
+        if self._read_into is closed:
+            return
+        self._window.entries["standing"][self._index] = Standing.FREE
+        self._writers_bell.ring()
+        self.poll = self._spin = self._arm = self._release = self._read_into = closed
+        self._window.close()
+        self._seat.leave()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _take_seat(fd: int) -> tuple[int, Seat]:
+    for index in range(READERS_MAX):
+        with suppress(Refused):
+            return index, Seat(fd, reader_seat(index), "reader here")
+    raise Refused(f"all {READERS_MAX} readers' places are taken")

@@ -1,0 +1,104 @@
+"""Waiting: spin, yield the core, or sleep on an eventfd; adaptive by default.
+
+A sleeper announces itself in the segment and looks once more before it sleeps, so a wake-up cannot be missed. Its
+sleep is bounded all the same: a writer may be killed after it published and before it woke anybody.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from contextlib import suppress
+from typing import Final
+
+import attrs
+import trio
+
+__all__ = ["ADAPTIVE", "BLOCK", "NAP_S", "SPIN", "YIELD", "Bell", "SpinBudget", "Waiting"]
+
+NAP_S: Final = 0.02
+"""The longest sleep between two looks at the ring."""
+_POLL_S: Final = 0.001  # between two looks where there is no eventfd
+_LONGEST_REST: Final = 1024
+
+
+@attrs.frozen
+class Waiting:
+    """How to wait: first spin, then yield, then sleep."""
+
+    spins: int = 0
+    """Looks at the next slot with the GIL released, one `pause` (10 to 60 ns) apart."""
+    yields: int = 0
+    """Further looks, giving the core to others in between."""
+    sleeps: bool = False
+    """Sleep in the kernel when that found nothing; otherwise return, and let the caller come again."""
+    rests: bool = False
+    """Stop spinning for a while when spinning did not pay."""
+
+
+SPIN: Final = Waiting(spins=2_000)
+YIELD: Final = Waiting(yields=100)
+BLOCK: Final = Waiting(sleeps=True)
+ADAPTIVE: Final = Waiting(spins=2_000, sleeps=True, rests=True)
+
+
+class SpinBudget:
+    """Decides whether a spin is worth its processor time, by how the last ones ended.
+
+    After each spin in vain it rests for twice as many waits as before; one that pays ends that. Records that come
+    further apart than a spin lasts thus cost next to nothing, and no clock is read.
+    """
+
+    def __init__(self, waiting: Waiting) -> None:
+        self._waiting: Final = waiting
+        self._resting = 0
+        self._next_rest = 1
+
+    def spins(self) -> int:
+        """How long to spin this time."""
+        if self._resting:
+            self._resting -= 1
+            return 0
+        return self._waiting.spins
+
+    def learn(self, *, paid: bool) -> None:
+        """Take note of how a spin ended."""
+        if paid or not self._waiting.rests:
+            self._next_rest = 1
+        else:
+            self._resting = self._next_rest
+            self._next_rest = min(2 * self._next_rest, _LONGEST_REST)
+
+
+class Bell:
+    """What a sleeper listens to: an eventfd, or where there is none, a short pause."""
+
+    def __init__(self, fd: int | None) -> None:
+        self._fd: Final = fd
+        self._poll: Final = select.poll()
+        if fd is not None:
+            self._poll.register(fd, select.POLLIN)
+
+    def ring(self) -> None:
+        """Wake whoever listens."""
+        if self._fd is not None:
+            os.eventfd_write(self._fd, 1)
+
+    def listen(self, timeout_s: float = NAP_S) -> None:
+        """Sleep in this thread until it rings, at most `timeout_s`."""
+        if self._poll.poll(1000 * (_POLL_S if self._fd is None else timeout_s)):
+            self._silence()
+
+    async def listen_async(self) -> None:
+        """Sleep in this task until it rings, at most `NAP_S`."""
+        if self._fd is None:
+            await trio.sleep(_POLL_S)
+            return
+        with trio.move_on_after(NAP_S):
+            await trio.lowlevel.wait_readable(self._fd)
+            self._silence()
+
+    def _silence(self) -> None:
+        if self._fd is not None:
+            with suppress(BlockingIOError):
+                os.eventfd_read(self._fd)

@@ -1,0 +1,91 @@
+"""Who hears what: the connections by stream, and the sending to them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Protocol
+
+import msgspec
+import trio
+
+from aegis.sim.frames import combined, text_frame
+from aegis.sim.routes import Route, route_of
+
+__all__ = ["Hub", "Subscriber"]
+
+
+class Subscriber(Protocol):
+    """A connection as the hub sees it."""
+
+    route: Route
+    combined: bool
+    events: frozenset[str] | None
+
+    def send(self, frame: bytes) -> None:
+        """Queue a finished WebSocket frame."""
+
+    async def drained(self, size: int) -> None:
+        """Wait until no more than so many bytes are queued, or the connection is gone."""
+
+
+class Hub:
+    """The subscriptions of all connections.
+
+    A name on the wrong route is remembered nowhere: the client was acknowledged, and hears nothing.
+    """
+
+    def __init__(self) -> None:
+        self._subscribers: defaultdict[str, dict[Subscriber, None]] = defaultdict(dict)
+        self._changed = trio.Event()
+        self.silent: set[str] = set()
+
+    def subscribe(self, subscriber: Subscriber, names: Iterable[str]) -> None:
+        """Let a connection hear streams, or on the private route a listen key."""
+        for name in names:
+            if subscriber.route is Route.PRIVATE or route_of(name) is subscriber.route:
+                self._subscribers[name][subscriber] = None
+        self._changed.set()
+
+    def unsubscribe(self, subscriber: Subscriber, names: Iterable[str]) -> None:
+        """Let a connection hear streams no more."""
+        for name in names:
+            self._subscribers[name].pop(subscriber, None)
+
+    def heard(self, name: str) -> bool:
+        """Return whether anybody hears a stream."""
+        return bool(self._subscribers.get(name))
+
+    async def until_heard(self, names: Iterable[str]) -> None:
+        """Wait until each of these streams has a subscriber."""
+        names = list(names)
+        while not all(map(self.heard, names)):
+            self._changed = trio.Event()
+            await self._changed.wait()
+
+    def publish(self, name: str, payload: bytes) -> None:
+        """Send a payload to everyone who hears a stream, in the form that each asked for."""
+        subscribers = self._subscribers.get(name)
+        if not subscribers or name in self.silent:
+            return
+        for each in subscribers:
+            each.send(text_frame(combined(name, payload) if each.combined else payload))
+
+    def publish_recorded(self, name: str, frame: bytes, payload: msgspec.Raw) -> None:
+        """Send a recorded combined frame as it was recorded; its payload alone to those who asked for that."""
+        subscribers = self._subscribers.get(name)
+        if not subscribers or name in self.silent:
+            return
+        for each in subscribers:
+            each.send(text_frame(frame if each.combined else bytes(payload)))
+
+    def tell(self, listen_key: str, event: str, payload: bytes) -> None:
+        """Send a user-data event to those who hear the listen key and want that event."""
+        for each in self._subscribers.get(listen_key, ()):
+            if each.events is None or event in each.events:
+                each.send(text_frame(combined(listen_key, payload) if each.combined else payload))
+
+    async def drained(self, size: int) -> None:
+        """Wait until no connection has more than so many bytes queued."""
+        for each in {each: None for some in self._subscribers.values() for each in some}:
+            await each.drained(size)

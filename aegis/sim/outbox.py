@@ -1,0 +1,59 @@
+"""What waits to be sent to one client."""
+
+from __future__ import annotations
+
+import trio
+
+__all__ = ["Outbox"]
+
+
+class Outbox:
+    """Frames in order, with a limit in bytes: whoever lets it overflow loses its connection.
+
+    Without a limit nothing is ever dropped: that is for user-data events.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._frames: list[bytes] = []
+        self._bytes = 0  # waiting, and in flight
+        self._filled = trio.Event()
+        self._sent = trio.Event()
+        self.closed = False
+
+    def put(self, frame: bytes) -> bool:
+        """Add a frame and return whether it was taken; beyond the limit the box closes and throws away what waits."""
+        if self.closed:
+            return False
+        self._frames.append(frame)
+        self._bytes += len(frame)
+        self._filled.set()
+        if self._limit is not None and self._bytes > self._limit:
+            self.close()
+        return not self.closed
+
+    def close(self) -> None:
+        """Throw away what waits, take nothing more, and wake whoever waits."""
+        self.closed = True
+        self._frames.clear()
+        self._filled.set()
+        self._sent.set()
+
+    async def take(self) -> bytes:
+        """Wait for frames and return all there are, joined; nothing once the box is closed.
+
+        What the call before returned counts as sent now.
+        """
+        self._bytes = sum(map(len, self._frames))
+        self._sent.set()
+        await self._filled.wait()
+        self._filled = trio.Event()
+        data = b"".join(self._frames)
+        self._frames.clear()
+        return data
+
+    async def at_most(self, size: int) -> None:
+        """Wait until no more than so many bytes are waiting or in flight."""
+        while self._bytes > size and not self.closed:
+            self._sent = trio.Event()
+            await self._sent.wait()

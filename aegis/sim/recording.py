@@ -1,0 +1,186 @@
+"""Reads recorded frames: gzip, `<local receive time in ns> <combined-stream JSON>` a line."""
+
+from __future__ import annotations
+
+import gzip
+import heapq
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+import attrs
+import msgspec
+
+from aegis.errors import Refused
+from aegis.sim.book import Quote
+from aegis.sim.catalogue import recorded_contract
+from aegis.sim.contract import Contract
+
+__all__ = [
+    "Frame",
+    "RecordedTrade",
+    "Recording",
+    "Survey",
+    "merged",
+    "recorded_quote",
+    "recorded_trade",
+    "survey",
+    "symbol_and_kind",
+]
+
+DRIVING = frozenset({"bookTicker", "trade", "aggTrade"})
+_NAME = b'{"stream":"'
+_SAMPLE = 500  # frames a stream that are decoded to learn what is in it
+
+
+class Frame(NamedTuple):
+    """One recorded stream frame: the whole as it was received, and the payload inside it."""
+
+    local_ns: int
+    stream: str
+    frame: bytes
+    payload: msgspec.Raw
+
+
+class _Combined(msgspec.Struct):
+    stream: str
+    data: msgspec.Raw
+
+
+class _Quote(msgspec.Struct):
+    b: Decimal
+    B: Decimal
+    a: Decimal
+    A: Decimal
+    u: int = 0
+
+
+class RecordedTrade(msgspec.Struct):
+    """What trade and aggTrade frames have in common: price, quantity, buyer is maker, trade time in ms."""
+
+    p: Decimal
+    q: Decimal
+    m: bool
+    T: int
+
+
+_combined = msgspec.json.Decoder(_Combined).decode
+_quote = msgspec.json.Decoder(_Quote).decode
+recorded_trade = msgspec.json.Decoder(RecordedTrade).decode
+
+
+def recorded_quote(payload: msgspec.Raw) -> Quote:
+    """Read a bookTicker payload."""
+    found = _quote(payload)
+    return Quote(found.b, found.B, found.a, found.A, found.u)
+
+
+def symbol_and_kind(stream: str) -> tuple[str, str]:
+    """Split a stream name: `btcusdt@depth@0ms` -> BTCUSDT, depth."""
+    symbol, _, rest = stream.partition("@")
+    return symbol.upper(), rest.partition("@")[0]
+
+
+class Recording:
+    """One file, read as a stream: a frame at a time, never the whole.
+
+    A line that is no frame is counted in `malformed` and skipped; so is the rest of a file that breaks off. A REST
+    depth snapshot, which recorders write between the frames, is neither.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Look at the file's beginning.
+
+        Raises:
+            Refused: naming the file, when it is absent, unreadable or not gzip.
+        """
+        self.path = path
+        self.malformed = 0
+        try:
+            with gzip.open(path) as file:
+                file.read(1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise Refused(f"recording {path}: expected a readable gzip file: {error}") from error
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield the frames in the order of the file; `malformed` starts again from 0."""
+        self.malformed = 0
+        for line in self.lines():
+            frame = self.read(line)
+            if frame is not None:
+                yield frame
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield the lines as they are."""
+        with gzip.open(self.path) as file:
+            try:
+                yield from file
+            except (OSError, EOFError, zlib.error):
+                self.malformed += 1
+
+    def read(self, line: bytes) -> Frame | None:
+        """Read one line; None for one that is no frame."""
+        stamp, _, frame = line.rstrip().partition(b" ")
+        try:
+            if not frame.isascii():
+                frame.decode()
+            found = _combined(frame)
+            return Frame(int(stamp), found.stream, frame, found.data)
+        except (ValueError, msgspec.DecodeError):
+            if not frame.startswith(b'{"lastUpdateId"'):
+                self.malformed += 1
+            return None
+
+
+@attrs.frozen
+class Survey:
+    """What is in some recordings: contracts, and the streams that carry quotes and trades."""
+
+    contracts: Sequence[Contract]
+    driving: Sequence[str]
+
+
+def survey(recordings: Iterable[Recording]) -> Survey:
+    """Read recordings through once to learn what is in them, decoding no more than a sample of their quotes.
+
+    Raises:
+        Refused: naming the file, when one has no quote in it: there would be nothing to trade against.
+    """
+    quotes: defaultdict[str, list[Quote]] = defaultdict(list)
+    driving: dict[str, None] = {}
+    for recording in recordings:
+        names = _sampled_names(recording, quotes)
+        if not any(symbol_and_kind(each)[1] == "bookTicker" for each in names):
+            raise Refused(f"recording {recording.path}: expected bookTicker frames in it")
+        driving |= {each: None for each in names if symbol_and_kind(each)[1] in DRIVING}
+    return Survey([_contract(symbol, some) for symbol, some in quotes.items()], list(driving))
+
+
+def _sampled_names(recording: Recording, quotes: dict[str, list[Quote]]) -> list[str]:
+    """Return a recording's stream names, and add some quotes of each symbol to `quotes`."""
+    seen: Counter[bytes] = Counter()
+    names: dict[str, None] = {}
+    for line in recording.lines():
+        start = line.find(_NAME) + len(_NAME)
+        name = line[start : line.find(b'"', start)]
+        seen[name] += 1
+        if seen[name] <= _SAMPLE and (frame := recording.read(line)) is not None:
+            names[frame.stream] = None
+            symbol, kind = symbol_and_kind(frame.stream)
+            if kind == "bookTicker":
+                quotes[symbol].append(recorded_quote(frame.payload))
+    return list(names)
+
+
+def _contract(symbol: str, quotes: list[Quote]) -> Contract:
+    prices = [price for each in quotes for price in (each.bid, each.ask)]
+    quantities = [size for each in quotes for size in (each.bid_quantity, each.ask_quantity)]
+    return recorded_contract(symbol, prices, quantities)
+
+
+def merged(recordings: Iterable[Recording]) -> Iterator[Frame]:
+    """Yield the frames of several recordings as they were received, by local time."""
+    return heapq.merge(*(each.frames() for each in recordings), key=lambda frame: frame.local_ns)

@@ -1,0 +1,213 @@
+"""The journal: an append-only, hash-chained table in SQLite that is the truth about every order.
+
+WAL mode with `synchronous=FULL`: what `append` has returned from survives SIGKILL and, on a disk that honours
+flushes, the loss of power. Each row's hash covers the one before it, so a row that was changed, removed or
+inserted afterwards is found by `verify`. Nothing is ever updated or deleted; triggers refuse it.
+
+A failed commit is never tried again: the kernel may have dropped the very page whose write failed, and a second
+sync would report success. The engine stops instead.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import IO, Any, Final
+
+import attrs
+import msgspec
+
+from aegis.errors import Broken, Refused, check
+
+__all__ = ["Entry", "Journal", "Row", "read_rows", "verify"]
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS events (
+    seq     INTEGER PRIMARY KEY CHECK (seq > 0),
+    run     INTEGER NOT NULL,
+    wall_ns INTEGER NOT NULL,
+    kind    TEXT    NOT NULL,
+    body    BLOB    NOT NULL,
+    hash    BLOB    NOT NULL CHECK (length(hash) = 32)
+) STRICT;
+CREATE TRIGGER IF NOT EXISTS events_are_final BEFORE UPDATE ON events
+    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS events_are_kept BEFORE DELETE ON events
+    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+"""
+_INSERT: Final = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)"
+_SELECT: Final = "SELECT seq, run, wall_ns, kind, body, hash FROM events ORDER BY seq"
+_APPLICATION_ID: Final = (
+    0x41454749  # "AEGI": so that another program's database is not taken for a journal
+)
+_GENESIS: Final = bytes(32)
+
+
+@attrs.frozen
+class Entry:
+    """Something to be written down: what kind of thing, and the thing as JSON values."""
+
+    kind: str
+    body: dict[str, Any]
+
+
+@attrs.frozen
+class Row:
+    """An entry as it stands in the journal."""
+
+    seq: int
+    run: int
+    wall_ns: int
+    kind: str
+    body: bytes
+    hash: bytes
+
+    def decoded(self) -> dict[str, Any]:
+        """The body as JSON values."""
+        values = msgspec.json.decode(self.body)
+        check(isinstance(values, dict), "a journal body is a JSON object")
+        return dict(values)
+
+
+def _hash(previous: bytes, seq: int, run: int, wall_ns: int, kind: str, body: bytes) -> bytes:
+    head = f"{seq}|{run}|{wall_ns}|{kind}|".encode()
+    return hashlib.sha256(previous + head + body).digest()
+
+
+class Journal:
+    """The one writer of a journal. Not for two threads at once; any one thread may call it."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create a journal, and check the chain of what is in it.
+
+        Raises:
+            Refused: the folder cannot be written to, the file is not a journal, or another engine holds it.
+            Broken: its chain does not hold.
+        """
+        self.path = path
+        self._lock = _lock(path)
+        with ExitStack() as undo:
+            undo.callback(self._lock.close)
+            self._connection = sqlite3.connect(
+                path, isolation_level=None, check_same_thread=False, timeout=0.0
+            )
+            undo.callback(self._connection.close)
+            try:
+                self._prepare()
+                self.head, self.events, last_run = _walk(self.rows())
+            except sqlite3.Error as why:
+                raise Refused(f"{path}: cannot be used as a journal: {why}") from None
+            undo.pop_all()
+        self.run = last_run + 1
+        """The number of this run in the journal: the epoch of its client order ids."""
+        self.sealed = False
+
+    def _prepare(self) -> None:
+        application = self._connection.execute("PRAGMA application_id").fetchone()[0]
+        tables = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if tables and application != _APPLICATION_ID:
+            raise sqlite3.DatabaseError("it is another program's database")
+        self._connection.executescript(
+            f"PRAGMA application_id={_APPLICATION_ID};"
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _SCHEMA
+        )
+        self.path.chmod(0o600)
+
+    def append(self, entries: Sequence[Entry], wall_ns: int) -> int:
+        """Write entries durably, all or none; returns the sequence number of the last.
+
+        Raises:
+            Broken: the disk did not take them; nothing may rely on this journal from here on.
+        """
+        check(not self.sealed, "nothing is written after the journal is sealed")
+        check(bool(entries), "an append has entries")
+        rows, head, seq = [], self.head, self.events
+        for entry in entries:
+            seq += 1
+            body = msgspec.json.encode(entry.body, order="sorted")
+            head = _hash(head, seq, self.run, wall_ns, entry.kind, body)
+            rows.append((seq, self.run, wall_ns, entry.kind, body, head))
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany(_INSERT, rows)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as why:
+            self.sealed = True
+            raise Broken(f"{self.path}: the journal could not be written: {why}") from why
+        self.head, self.events = head, seq
+        return seq
+
+    def rows(self) -> Iterator[Row]:
+        """Everything in it, in order."""
+        for row in self._connection.execute(_SELECT):
+            yield Row(*row)
+
+    def seal(self) -> None:
+        """Fold the write-ahead log into the file: after this the one file is the whole journal."""
+        if not self.sealed:
+            self.sealed = True
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        """Close the file and release the lock."""
+        self._connection.close()
+        self._lock.close()
+
+
+def _lock(path: Path) -> IO[bytes]:
+    """The exclusive lock of a journal; the kernel releases it when this process ends, however it ends."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as why:
+        raise Refused(f"{path}: the journal's folder cannot be used: {why.strerror}") from None
+    handle = os.fdopen(descriptor, "r+b")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        handle.close()
+        raise Refused(f"{path}: another engine is writing this journal") from None
+    return handle
+
+
+def _walk(rows: Iterable[Row]) -> tuple[bytes, int, int]:
+    """Check the chain; the head, the number of events and the last run."""
+    head, seq, run = _GENESIS, 0, 0
+    for row in rows:
+        seq += 1
+        check(row.seq == seq, f"journal event {seq} is there")
+        head = _hash(head, row.seq, row.run, row.wall_ns, row.kind, row.body)
+        check(head == row.hash, f"the hash of journal event {seq} holds")
+        run = row.run
+    return head, seq, run
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a journal that this process does not write, even while another does.
+
+    Raises:
+        Refused: it is not there, or not a journal.
+    """
+    if not path.is_file():
+        raise Refused(f"{path}: there is no journal")
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            return [Row(*row) for row in connection.execute(_SELECT)]
+    except sqlite3.Error as why:
+        raise Refused(f"{path}: not a journal: {why}") from None
+
+
+def verify(path: Path) -> tuple[int, str]:
+    """Check the whole chain of a journal; the number of events and the head as hex.
+
+    Raises:
+        Refused: it is not there, or not a journal.
+        Broken: an event was changed, removed or inserted.
+    """
+    head, events, _ = _walk(read_rows(path))
+    return events, head.hex()

@@ -1,0 +1,89 @@
+"""The map: who lives here, in the order of the flow, what each may send to whom, and what happens when one dies.
+
+    worker process            main process
+    ┌─────────────┐        ┌──────────────────────────────────────────────────────────────┐
+    │ sockets ────┼─ ring ─▶ Brain ──Signal──▶ Gate ──Approved──▶ Executor ──▶ exchange   │
+    └──────▲──────┘        │    ▲                ▲                  │    ▲                 │
+           └──── Feed      │    └─ OrderChanged ─┴──────────────────┘    └── user stream   │
+                           │  Reconciler ──asks──▶ exchange      Scribe ──▶ journal        │
+                           └──────────────────────────────────────────────────────────────┘
+
+Actors start from the right of the flow to the left, so that nobody is sent anything before the receiver is there,
+and stop in the opposite order: the Scribe comes first and goes last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import attrs
+
+from aegis.actors.brain import Brain
+from aegis.actors.executor import Executor
+from aegis.actors.feed import Feed
+from aegis.actors.gate import Gate
+from aegis.actors.reconciler import Reconciler
+from aegis.actors.scribe import Scribe
+from aegis.kernel import ESCALATE, Actor, ActorRef, Restart
+from aegis.kernel.supervisor import Policy
+from aegis.messages import (
+    Approved,
+    OrderChanged,
+    Record,
+    RecordNow,
+    Report,
+    Signal,
+)
+
+__all__ = ["CAST", "Cast", "Role"]
+
+
+@attrs.frozen
+class Role:
+    """One actor's place in the flow."""
+
+    name: str
+    actor: type[Actor]
+    sends: Mapping[type, tuple[str, ...]]
+    """What it sends to which other actors."""
+    process: str
+    policy: Policy
+
+
+CAST: Final[tuple[Role, ...]] = (
+    Role("feed", Feed, {}, "main; its worker is a process of its own", Restart(5, within=60.0)),
+    Role("brain", Brain, {Signal: ("gate",)}, "main", ESCALATE),
+    Role("gate", Gate, {Approved: ("executor",), Record: ("scribe",)}, "main", ESCALATE),
+    Role(
+        "executor",
+        Executor,
+        {RecordNow: ("scribe",), Record: ("scribe",), OrderChanged: ("gate", "brain")},
+        "main",
+        ESCALATE,
+    ),
+    Role(
+        "reconciler",
+        Reconciler,
+        {Report: ("executor",), Record: ("scribe",)},
+        "main",
+        Restart(5, within=60.0),
+    ),
+    Role("scribe", Scribe, {}, "main", ESCALATE),
+)
+"""In the order of the flow."""
+
+ROLES: Final = MappingProxyType({role.name: role for role in CAST})
+
+
+@attrs.frozen
+class Cast:
+    """The actors of a running engine."""
+
+    feed: ActorRef
+    brain: ActorRef
+    gate: ActorRef
+    executor: ActorRef
+    reconciler: ActorRef
+    scribe: ActorRef

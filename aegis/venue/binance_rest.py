@@ -1,0 +1,190 @@
+"""The signed REST client of Binance USD-M Futures: one request in, one outcome out.
+
+It repeats nothing on its own: whether a request may be made again is for those to decide who know what it would
+do. An order is sent once, and whatever is not a clear answer is `Unknown`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Final
+
+import httpx
+import msgspec
+
+from aegis.errors import Refused, Unavailable
+from aegis.kernel.clock import Clock
+from aegis.orders.instrument import Instrument, plain
+from aegis.orders.order import Ticket, Trade
+from aegis.venue import binance_codec as codec
+from aegis.venue import outcome
+from aegis.venue.port import AccountView, OrderView, Placed
+from aegis.venue.signing import Credentials, encode
+from aegis.venue.throttle import Throttle
+
+__all__ = ["BinanceRest"]
+
+RECV_WINDOW_MS: Final = 5000
+CUTOFF_MARGIN_MS: Final = 10_000 + 2_000
+"""The exchange gives up a call after 10 s; two more for what nobody wrote down (reliability §0.3)."""
+_NS_PER_MS: Final = 1_000_000
+
+
+class BinanceRest:
+    """An account over REST. It is a `venue.port.Venue`."""
+
+    def __init__(
+        self, base_url: str, credentials: Credentials, clock: Clock, *, timeout_s: float = 4.0
+    ) -> None:
+        self._credentials = credentials
+        self._clock = clock
+        self._offset_ms = 0
+        self._orders = Throttle(limit=240, window_ms=10_000, reserved=40)  # 80 % of 300 in 10 s
+        self._http = httpx.AsyncClient(
+            base_url=base_url,
+            headers={"X-MBX-APIKEY": credentials.key},
+            timeout=httpx.Timeout(timeout_s, connect=5.0),
+            trust_env=False,
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    def exchange_ms(self) -> int:
+        """The exchange's time: our wall clock with the measured offset."""
+        return self._clock.wall_ns() // _NS_PER_MS + self._offset_ms
+
+    def cutoff_ms(self) -> int:
+        """The exchange time after which a request that was sent by now can no longer be executed."""
+        return self.exchange_ms() + RECV_WINDOW_MS + CUTOFF_MARGIN_MS
+
+    async def sync_clock(self, samples: int = 3) -> int:
+        """Measure the offset to the exchange's clock, in ms; the sample with the shortest round trip counts."""
+        best: tuple[int, int] | None = None
+        for _ in range(samples):
+            started_ns = self._clock.monotonic_ns()
+            body = await self._get("/fapi/v1/time", {})
+            round_trip_ns = self._clock.monotonic_ns() - started_ns
+            server_ms = int(msgspec.json.decode(body)["serverTime"])
+            middle_ms = (self._clock.wall_ns() - round_trip_ns // 2) // _NS_PER_MS
+            best = min(
+                best or (round_trip_ns, server_ms - middle_ms),
+                (round_trip_ns, server_ms - middle_ms),
+            )
+        self._offset_ms = best[1] if best else 0
+        return self._offset_ms
+
+    async def place(self, client_id: str, ticket: Ticket) -> Placed:
+        """Send an order, once."""
+        params: dict[str, object] = {
+            "symbol": ticket.symbol,
+            "side": ticket.side.value,
+            "type": "MARKET" if ticket.limit_price is None else "LIMIT",
+            "timeInForce": None if ticket.limit_price is None else "GTC",
+            "quantity": plain(ticket.quantity),
+            "price": None if ticket.limit_price is None else plain(ticket.limit_price),
+            "reduceOnly": "true" if ticket.reduce_only else None,
+            "newClientOrderId": client_id,
+            "newOrderRespType": "ACK",
+            "selfTradePreventionMode": "EXPIRE_MAKER",
+        }
+        cutoff_ms = self.cutoff_ms()
+        if not self._orders.take(self.exchange_ms(), urgent=ticket.reduce_only):
+            throttled = outcome.Unavailable("our own order throttle is empty")
+            return Placed(throttled, self._clock.monotonic_ns(), cutoff_ms)
+        url = f"/fapi/v1/order?{self._sign(params)}"
+        sent_ns = self._clock.monotonic_ns()
+        return Placed(await self._mutate("POST", url), sent_ns, cutoff_ms)
+
+    async def cancel(self, symbol: str, client_id: str) -> outcome.Outcome:
+        """Ask to cancel an order."""
+        query = self._sign({"symbol": symbol, "origClientOrderId": client_id})
+        return await self._mutate("DELETE", f"/fapi/v1/order?{query}")
+
+    async def find(self, symbol: str, client_id: str) -> OrderView | None:
+        """The order of that client id, or None where the exchange shows none."""
+        params = {"symbol": symbol, "origClientOrderId": client_id}
+        try:
+            return codec.order_view(await self._get_signed("/fapi/v1/order", params))[0]
+        except _NoSuchOrder:
+            return None
+
+    async def open_orders(self) -> list[OrderView]:
+        """Every open order of the account."""
+        return codec.order_view(await self._get_signed("/fapi/v1/openOrders", {}))
+
+    async def trades_of(self, symbol: str, client_id: str, exchange_id: int) -> list[Trade]:
+        """The executions of one order."""
+        params = {"symbol": symbol, "orderId": exchange_id}
+        return codec.my_trades(await self._get_signed("/fapi/v1/userTrades", params), client_id)
+
+    async def account(self) -> AccountView:
+        """The balance and the positions."""
+        account = await self._get_signed("/fapi/v3/account", {})
+        return codec.account_view(account, await self._get_signed("/fapi/v3/positionRisk", {}))
+
+    async def instruments(self, symbols: Iterable[str]) -> dict[str, Instrument]:
+        """The trading rules of the given symbols."""
+        info = msgspec.json.decode(await self._get("/fapi/v1/exchangeInfo", {}))
+        rows = {row["symbol"]: row for row in info["symbols"] if row.get("status") == "TRADING"}
+        wanted = list(symbols)
+        if missing := [symbol for symbol in wanted if symbol not in rows]:
+            raise Refused(f"not traded at {self._http.base_url}: {', '.join(missing)}")
+        return {symbol: Instrument.from_exchange_info(rows[symbol]) for symbol in wanted}
+
+    async def open_listen_key(self) -> str:
+        """The key of the user stream; asking again extends the one that is active by 60 minutes."""
+        body = await self._request("POST", "/fapi/v1/listenKey")
+        return str(msgspec.json.decode(body)["listenKey"])
+
+    async def wallet(self) -> Decimal:
+        """The balance before unrealised profit."""
+        return (await self.account()).wallet
+
+    def _sign(self, params: Mapping[str, object]) -> str:
+        timed = {**params, "recvWindow": RECV_WINDOW_MS, "timestamp": self.exchange_ms()}
+        return self._credentials.signed(timed)
+
+    async def _mutate(self, method: str, url: str) -> outcome.Outcome:
+        """A request that changes something: every way to fail is an outcome."""
+        try:
+            response = await self._http.request(method, url)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as why:
+            return outcome.Unavailable(f"nothing was sent: {why!r}")
+        except httpx.HTTPError as why:
+            return outcome.Unknown(f"{type(why).__name__} after bytes may have been sent")
+        self._follow_headers(response)
+        return outcome.classify(response.status_code, response.content)
+
+    def _follow_headers(self, response: httpx.Response) -> None:
+        used = response.headers.get("x-mbx-order-count-10s")
+        if used is not None and used.lstrip("-").isdigit():
+            self._orders.correct(int(used))
+
+    async def _get(self, path: str, params: Mapping[str, object]) -> bytes:
+        return await self._request("GET", f"{path}?{encode(params)}" if params else path)
+
+    async def _get_signed(self, path: str, params: Mapping[str, object]) -> bytes:
+        return await self._request("GET", f"{path}?{self._sign(params)}")
+
+    async def _request(self, method: str, url: str) -> bytes:
+        """A request that only reads (or may be repeated without harm)."""
+        path = url.partition("?")[0]  # never the query in an error: it holds a signature
+        try:
+            response = await self._http.request(method, url)
+        except httpx.HTTPError as why:
+            raise Unavailable(f"{method} {path}: {type(why).__name__}") from None
+        if response.status_code == 200:
+            return response.content
+        answer = outcome.classify(response.status_code, response.content)
+        if isinstance(answer, outcome.Refused):
+            if answer.code == outcome.ORDER_MISSING:
+                raise _NoSuchOrder
+            raise Refused(f"{method} {path}: {answer.code} {answer.message}")
+        raise Unavailable(f"{method} {path}: HTTP {response.status_code}")
+
+
+class _NoSuchOrder(Refused):
+    """-2013: it never existed, or the exchange's read side lags."""

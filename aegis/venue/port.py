@@ -1,0 +1,112 @@
+"""What the order path needs of an exchange. The actors know this; the REST client and the tests' fakes are this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Protocol
+
+import attrs
+
+from aegis.orders.instrument import Instrument
+from aegis.orders.order import Ticket, Trade
+from aegis.orders.portfolio import Position
+from aegis.orders.states import Happening
+from aegis.venue.outcome import Outcome
+
+__all__ = ["AccountView", "OrderUpdate", "OrderView", "Placed", "Venue"]
+
+
+@attrs.frozen
+class Placed:
+    """The outcome of a send, and when its bytes went out."""
+
+    outcome: Outcome
+    sent_ns: int
+    """Monotonic, just before the request was handed to the transport."""
+    cutoff_ms: int
+    """Exchange time after which the request, if not seen by then, can no longer be executed."""
+
+
+@attrs.frozen
+class OrderView:
+    """An order as the exchange shows it when asked."""
+
+    client_id: str
+    symbol: str
+    exchange_id: int
+    happening: Happening
+    filled: Decimal
+
+
+@attrs.frozen
+class OrderUpdate:
+    """One ORDER_TRADE_UPDATE of the user stream."""
+
+    client_id: str
+    symbol: str
+    exchange_id: int
+    happening: Happening | None
+    """None where the event only amends."""
+    trade: Trade | None
+    event_ms: int
+
+
+@attrs.frozen
+class AccountView:
+    """The account as the exchange shows it."""
+
+    wallet: Decimal
+    positions: dict[str, Position]
+
+
+class Venue(Protocol):
+    """An exchange account."""
+
+    async def place(self, client_id: str, ticket: Ticket) -> Placed:
+        """Send an order, once. Every failure is an outcome; nothing is raised for one."""
+
+    async def cancel(self, symbol: str, client_id: str) -> Outcome:
+        """Ask to cancel an order."""
+
+    async def find(self, symbol: str, client_id: str) -> OrderView | None:
+        """The order of that client id, or None where the exchange shows none.
+
+        Raises:
+            Unavailable: the exchange could not be asked.
+        """
+
+    async def open_orders(self) -> list[OrderView]:
+        """Every open order of the account.
+
+        Raises:
+            Unavailable: the exchange could not be asked.
+        """
+
+    async def trades_of(self, symbol: str, client_id: str, exchange_id: int) -> list[Trade]:
+        """The executions of one order.
+
+        Raises:
+            Unavailable: the exchange could not be asked.
+        """
+
+    async def account(self) -> AccountView:
+        """The balance and the positions.
+
+        Raises:
+            Unavailable: the exchange could not be asked.
+        """
+
+    async def instruments(self, symbols: Iterable[str]) -> dict[str, Instrument]:
+        """The trading rules of the given symbols.
+
+        Raises:
+            Unavailable: the exchange could not be asked.
+            Refused: a symbol is not traded there.
+        """
+
+    def exchange_ms(self) -> int:
+        """The exchange's time as we know it."""
+
+    def cutoff_ms(self) -> int:
+        """The exchange time after which a request that was sent by now can no longer be executed."""

@@ -1,0 +1,500 @@
+"""Gate, Executor and Scribe against an exchange that does what the test says, on virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+from trio.testing import MockClock
+
+from aegis.actors.executor import Executor, ExecutorReport
+from aegis.actors.gate import Gate, GateReport
+from aegis.actors.reconciler import Reconciler, Reconciliation
+from aegis.actors.scribe import Scribe
+from aegis.errors import Unavailable
+from aegis.kernel import ActorRef
+from aegis.kernel.kit import Kit, Probe, open_kit
+from aegis.messages import (
+    CancelOrders,
+    ClosePositions,
+    Follow,
+    Halt,
+    OrderChanged,
+    Reconcile,
+    Report,
+    Signal,
+    StreamBack,
+    Updated,
+)
+from aegis.orders.ids import ClientIds
+from aegis.orders.instrument import Instrument, Side
+from aegis.orders.ledger import Ledger
+from aegis.orders.limits import Limits
+from aegis.orders.order import Order, Ticket, Trade
+from aegis.orders.portfolio import Position
+from aegis.orders.states import Happening, OrderState
+from aegis.store import recovery
+from aegis.store.journal import Journal, read_rows
+from aegis.venue import outcome
+from aegis.venue.port import AccountView, OrderUpdate, OrderView, Placed
+
+BTC = Instrument(
+    symbol="BTCUSDT",
+    tick_size=Decimal("0.1"),
+    min_price=Decimal("0.1"),
+    max_price=Decimal(1_000_000),
+    step_size=Decimal("0.001"),
+    min_quantity=Decimal("0.001"),
+    max_quantity=Decimal(100),
+    min_notional=Decimal(5),
+)
+
+
+class ScriptedVenue:
+    """An exchange that answers each order as it was told to, and shows what the test puts into it."""
+
+    def __init__(self) -> None:
+        self.answers: list[outcome.Outcome] = []
+        self.placed: list[tuple[str, Ticket]] = []
+        self.cancelled: list[str] = []
+        self.views: dict[str, OrderView] = {}
+        self.trades: dict[str, list[Trade]] = {}
+        self.shown = AccountView(Decimal(10_000), {})
+        self.reachable = True
+        self.before_send: Callable[[str], None] = lambda _: None
+
+    async def place(self, client_id: str, ticket: Ticket) -> Placed:
+        self.before_send(client_id)
+        self.placed.append((client_id, ticket))
+        await trio.lowlevel.checkpoint()
+        answer = self.answers.pop(0) if self.answers else outcome.Accepted(len(self.placed))
+        return Placed(answer, self._now_ns(), self.cutoff_ms())
+
+    async def cancel(self, symbol: str, client_id: str) -> outcome.Outcome:
+        await trio.lowlevel.checkpoint()
+        self.cancelled.append(client_id)
+        return outcome.Accepted(1)
+
+    async def find(self, symbol: str, client_id: str) -> OrderView | None:
+        await trio.lowlevel.checkpoint()
+        if not self.reachable:
+            raise Unavailable("scripted")
+        return self.views.get(client_id)
+
+    async def open_orders(self) -> list[OrderView]:
+        await trio.lowlevel.checkpoint()
+        return [v for v in self.views.values() if v.happening is Happening.ACCEPTED]
+
+    async def trades_of(self, symbol: str, client_id: str, exchange_id: int) -> list[Trade]:
+        await trio.lowlevel.checkpoint()
+        return self.trades.get(client_id, [])
+
+    async def account(self) -> AccountView:
+        await trio.lowlevel.checkpoint()
+        if not self.reachable:
+            raise Unavailable("scripted")
+        return self.shown
+
+    async def instruments(self, symbols: object) -> dict[str, Instrument]:
+        await trio.lowlevel.checkpoint()
+        return {"BTCUSDT": BTC}
+
+    def exchange_ms(self) -> int:
+        return self._now_ns() // 1_000_000
+
+    def cutoff_ms(self) -> int:
+        return self.exchange_ms() + 17_000
+
+    @staticmethod
+    def _now_ns() -> int:
+        return round(trio.current_time() * 1e9)
+
+
+@attrs.define
+class Desk:
+    """An order path under test."""
+
+    kit: Kit
+    venue: ScriptedVenue
+    gate: ActorRef
+    executor: ActorRef
+    scribe: ActorRef
+    follower: Probe
+    path: Path
+
+    def signal(self, number: int = 1, side: Side | None = Side.BUY, **more: Any) -> Signal:
+        now_ns = round(trio.current_time() * 1e9)
+        fields = {
+            "signal_id": number,
+            "symbol": "BTCUSDT",
+            "side": side,
+            "price": 50_000.0,
+            "stop": 49_000.0 if side is not Side.SELL else 51_000.0,
+            "reason": "bos",
+            "event_ns": 0,
+            "caused_us": (now_ns // 1000) & 0xFFFFFFFF,
+            "created_ns": now_ns,
+        }
+        return Signal(**{**fields, **more})
+
+    async def propose(self, *args: Any, **more: Any) -> None:
+        self.gate.tell(self.signal(*args, **more))
+        await self.kit.settle()
+
+    async def fill(self, number: int, quantity: str = "0.020", trade_id: int = 1) -> None:
+        client_id, ticket = self.venue.placed[number]
+        trade = trade_of(client_id, ticket.side, quantity, trade_id)
+        update = OrderUpdate(client_id, "BTCUSDT", number + 1, None, trade, 0)
+        self.executor.tell(Updated(update))
+        await self.kit.settle()
+
+    async def report(self) -> ExecutorReport:
+        return await self._ask(self.executor)
+
+    async def verdicts(self) -> GateReport:
+        return await self._ask(self.gate)
+
+    async def _ask(self, ref: ActorRef) -> Any:
+        answer: list[Any] = []
+
+        async def ask() -> None:
+            answer.append(await ref.ask(Report(), timeout=5))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            await trio.testing.wait_all_tasks_blocked()
+            await self.kit.settle()
+        return answer[0]
+
+    async def state(self) -> OrderState:
+        """The state of the only order, as the journal tells it."""
+        await self.kit.advance(0.01)
+        (order,) = recovery.fold(read_rows(self.path)).orders.values()
+        return order.state
+
+
+def trade_of(client_id: str, side: Side, quantity: str, trade_id: int) -> Trade:
+    return Trade(
+        "BTCUSDT",
+        trade_id,
+        client_id,
+        side,
+        Decimal(quantity),
+        Decimal(50_000),
+        Decimal("0.5"),
+        "USDT",
+        0,
+    )
+
+
+@asynccontextmanager
+async def open_desk(path: Path, ledger: Ledger | None = None) -> AsyncIterator[Desk]:
+    venue = ScriptedVenue()
+    with closing(Journal(path)) as journal:
+        async with open_kit() as kit:
+            scribe = await kit.spawn(Scribe, journal, name="scribe")
+            executor = await kit.spawn(
+                Executor, venue, silent_stream, scribe, ledger or Ledger(), name="executor"
+            )
+            gate = await kit.spawn(
+                Gate,
+                executor,
+                scribe,
+                instruments={"BTCUSDT": BTC},
+                limits=Limits(),
+                ids=ClientIds(journal.run),
+                name="gate",
+            )
+            follower = kit.probe("follower")
+            executor.tell(Follow(gate))
+            executor.tell(Follow(follower.ref))
+            await kit.settle()
+            yield Desk(kit, venue, gate, executor, scribe, follower, path)
+
+
+async def silent_stream(_hear: Callable[[object], None]) -> None:
+    await trio.sleep_forever()
+
+
+async def test_order_intent_is_durable_before_the_order_leaves(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """When the first byte goes out, the journal on disk already knows the order."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        known: list[bool] = []
+        desk.venue.before_send = lambda client_id: known.append(
+            client_id in recovery.fold(read_rows(desk.path)).orders
+        )
+        await desk.propose()
+        assert known == [True]
+
+
+async def test_order_filled_by_the_stream_moves_the_position(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """A fill reaches the ledger, the followers and the journal, and releases the reservation with it."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        await desk.propose()
+        await desk.fill(0)
+        assert (await desk.report()).positions["BTCUSDT"].quantity == Decimal("0.020")
+        assert await desk.state() is OrderState.FILLED
+        accepted, last = (desk.follower.expect(OrderChanged) for _ in range(2))
+        assert accepted.signed_remaining == Decimal("0.020")
+        assert (last.signed_remaining, last.stop_price) == (0, Decimal("49000.0"))
+        assert last.position.quantity == Decimal("0.020")
+
+
+async def test_order_fill_before_the_reply_counts_once(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """The stream may be faster than the reply, and may say it twice."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        await desk.propose()
+        for _ in range(2):
+            await desk.fill(0)
+        report = await desk.report()
+        assert (report.fills, report.positions["BTCUSDT"].quantity) == (1, Decimal("0.020"))
+
+
+async def test_order_unknown_is_resolved_by_asking_and_never_sent_again(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """A lost answer leaves the exposure reserved until the exchange has said what happened."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        desk.venue.answers = [outcome.Unknown("cut")]
+        await desk.propose()
+        assert await desk.state() is OrderState.UNKNOWN
+        await desk.propose(2, Side.SELL)
+        assert (await desk.verdicts()).refusals == {"in_flight": 1}
+        client_id, ticket = desk.venue.placed[0]
+        view = OrderView(client_id, "BTCUSDT", 7, Happening.ACCEPTED, ticket.quantity)
+        desk.venue.views[client_id] = view
+        desk.venue.trades[client_id] = [trade_of(client_id, Side.BUY, "0.020", 5)]
+        await desk.kit.advance(1.0)
+        assert await desk.state() is OrderState.FILLED
+        assert len(desk.venue.placed) == 1
+
+
+async def test_order_unknown_is_absent_only_after_its_cutoff(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """Not being shown is no proof while the request may still be executed."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        desk.venue.answers = [outcome.Unknown("cut")]
+        await desk.propose()
+        await desk.kit.advance(16.0)
+        assert await desk.state() is OrderState.UNKNOWN
+        await desk.kit.advance(2.0)
+        assert await desk.state() is OrderState.ABSENT
+        await desk.fill(0)  # and even then, money that moved has moved
+        assert (await desk.report()).positions["BTCUSDT"].quantity == Decimal("0.020")
+
+
+async def test_order_refused_releases_its_reservation(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """After a clear no the next signal may be approved."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        desk.venue.answers = [outcome.Refused(-2019, "Margin is insufficient.")]
+        await desk.propose()
+        assert await desk.state() is OrderState.REJECTED
+        await desk.propose(2)
+        assert len(desk.venue.placed) == 2
+        assert (await desk.verdicts()).approved == 2
+
+
+async def test_order_that_lost_its_events_is_asked_for(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """A silent stream does not hide a fill for longer than a few seconds."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        await desk.propose()
+        client_id, ticket = desk.venue.placed[0]
+        view = OrderView(client_id, "BTCUSDT", 7, Happening.ACCEPTED, ticket.quantity)
+        desk.venue.views[client_id] = view
+        desk.venue.trades[client_id] = [trade_of(client_id, Side.BUY, "0.020", 5)]
+        await desk.kit.advance(5.0)
+        assert (await desk.report()).fills == 1
+
+
+async def test_order_is_asked_for_when_the_stream_is_back(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """What happened while nobody listened is asked for at once, and again while the exchange is away."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        await desk.propose()
+        client_id, _ = desk.venue.placed[0]
+        desk.venue.reachable = False
+        desk.executor.tell(StreamBack())
+        await desk.kit.advance(0.6)
+        view = OrderView(client_id, "BTCUSDT", 7, Happening.CANCELLED, Decimal(0))
+        desk.venue.views[client_id] = view
+        desk.venue.reachable = True
+        await desk.kit.advance(0.6)
+        assert await desk.state() is OrderState.CANCELLED
+
+
+async def test_order_whose_intent_was_durable_too_late_is_withdrawn(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """An order that waited for the disk is stale: it is not sent."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        long_ago = round(trio.current_time() * 1e9) - 2_000_000_000
+        await desk.propose(side=None, created_ns=long_ago)  # an exit does not expire at the Gate
+        assert desk.venue.placed == []
+        desk.executor.tell(filled_elsewhere())
+        await desk.kit.settle()
+        await desk.propose(2, side=None, created_ns=long_ago)
+        assert desk.venue.placed == []
+        assert (await desk.report()).withdrawn == 1
+
+
+def filled_elsewhere() -> Updated:
+    trade = trade_of("web_1", Side.BUY, "0.020", 99)
+    return Updated(OrderUpdate("web_1", "BTCUSDT", 1, None, trade, 0))
+
+
+async def test_order_of_somebody_else_moves_the_position(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """A liquidation, or a person at the exchange's own site: the position is what it is."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        desk.executor.tell(filled_elsewhere())
+        await desk.kit.settle()
+        assert (await desk.report()).positions["BTCUSDT"].quantity == Decimal("0.020")
+        await desk.propose(2)
+        assert (await desk.verdicts()).refusals == {"position_held": 1}
+
+
+async def test_order_left_open_by_an_earlier_run_is_resolved_at_start(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """After a crash the next start asks for every order that may exist, before anything else."""
+    ledger = Ledger()
+    ledger.intend(Order("aegis-1-1", "BTCUSDT", Side.BUY, Decimal("0.020"), reduce_only=False))
+    journal = Journal(tmp_path / "j.db")
+    ticket = Ticket(
+        *("BTCUSDT", Side.BUY, Decimal("0.020"), False, None),
+        *(Decimal(50_000), None, 1, ("data_age",), 5),
+    )
+    journal.append([recovery.intended("aegis-1-1", ticket)], 0)
+    journal.close()
+    async with open_desk(tmp_path / "j.db", ledger) as desk:
+        assert await desk.state() is OrderState.UNKNOWN
+        await desk.kit.advance(20.0)
+        assert await desk.state() is OrderState.ABSENT
+
+
+async def test_gate_halted_lets_exits_pass_only(mock_clock: MockClock, tmp_path: Path) -> None:
+    """After the halt nothing opens, and what is held can still be closed."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        await desk.propose()
+        await desk.fill(0)
+        desk.gate.tell(Halt("test"))
+        await desk.propose(2, Side.SELL)
+        assert (await desk.verdicts()).refusals == {"halted": 1}
+        await desk.propose(3, None)
+        assert desk.venue.placed[-1][1].reduce_only
+
+
+async def test_gate_lets_a_newer_signal_take_the_place_of_one_that_waits(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """Of two signals for one symbol that wait, the newer is judged; an exit never yields to an entry."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        for number, side in enumerate((Side.BUY, Side.SELL, None, Side.BUY), 1):
+            desk.gate.tell(desk.signal(number, side))
+        await desk.kit.settle()
+        verdicts = await desk.verdicts()
+        assert (verdicts.approved, verdicts.refused) == (1, 1)
+        assert verdicts.refusals == {"nothing_to_close": 1} or verdicts.refusals == {"in_flight": 1}
+        assert desk.venue.placed[0][1].signal_id == 4
+
+
+async def test_gate_counts_a_signal_that_waited_too_long_as_expired(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """An entry older than its time to live is not judged at all."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        old = round(trio.current_time() * 1e9) - 251_000_000
+        await desk.propose(created_ns=old)
+        verdicts = await desk.verdicts()
+        assert (verdicts.expired, verdicts.approved) == (1, 0)
+
+
+async def test_gate_closes_every_position(mock_clock: MockClock, tmp_path: Path) -> None:
+    """The end of a run sends a reduce-only order for what is held, even when halted."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        await desk.propose()
+        await desk.fill(0)
+        desk.gate.tell(Halt("end"))
+        desk.gate.tell(ClosePositions())
+        await desk.kit.settle()
+        ticket = desk.venue.placed[1][1]
+        assert (ticket.side, ticket.quantity, ticket.reduce_only) == (
+            Side.SELL,
+            Decimal("0.020"),
+            True,
+        )
+        await desk.fill(1, trade_id=2)
+        assert (await desk.report()).positions == {}
+
+
+async def test_executor_cancels_what_rests(mock_clock: MockClock, tmp_path: Path) -> None:
+    """Cancelling asks the exchange, and believes only what it then shows."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        await desk.propose()
+        client_id, _ = desk.venue.placed[0]
+        view = OrderView(client_id, "BTCUSDT", 7, Happening.CANCELLED, Decimal(0))
+        desk.venue.views[client_id] = view
+        desk.executor.tell(CancelOrders())
+        await desk.kit.settle()
+        assert desk.venue.cancelled == [client_id]
+        assert await desk.state() is OrderState.CANCELLED
+
+
+async def test_ledger_is_the_fold_of_the_journal(mock_clock: MockClock, tmp_path: Path) -> None:
+    """Replaying the journal gives the live state, to the last digit."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        for number in range(4):
+            desk.venue.answers = [outcome.Unknown("cut")] if number == 2 else []
+            await desk.propose(number, Side.BUY if number % 2 == 0 else Side.SELL)
+            quantity = desk.venue.placed[number][1].quantity
+            await desk.fill(number, str(quantity), number + 1)
+        await desk.kit.advance(0.01)
+        live = await desk.report()
+        assert live.fills == 4
+        assert recovery.fold(read_rows(desk.path)).fingerprint() == live.fingerprint
+
+
+async def test_reconciler_names_every_difference(mock_clock: MockClock, tmp_path: Path) -> None:
+    """A position that the exchange does not show is a difference, once it has lasted."""
+    async with open_desk(tmp_path / "j.db", Ledger()) as desk:
+        await desk.propose()
+        await desk.fill(0)
+        reconciler = await desk.kit.spawn(Reconciler, desk.venue, desk.executor, desk.scribe)
+        result = await compare(desk, reconciler)
+        assert not result.agreed
+        assert any("position BTCUSDT" in difference for difference in result.differences)
+        assert any("wallet" in difference for difference in result.differences)
+        held = {"BTCUSDT": Position(Decimal("0.020"), Decimal(50_000))}
+        desk.venue.shown = AccountView(Decimal("-0.5"), held)
+        assert (await compare(desk, reconciler)).agreed
+
+
+async def compare(desk: Desk, reconciler: ActorRef) -> Reconciliation:
+    results: list[Reconciliation] = []
+
+    async def ask() -> None:
+        results.append(await reconciler.ask(Reconcile(), timeout=60))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        await desk.kit.advance(5.0)
+    return results[0]

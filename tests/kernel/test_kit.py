@@ -1,0 +1,194 @@
+"""The kit: virtual time, probes, and the same order each time."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from aegis.errors import ActorDead, Refused
+from aegis.kernel import (
+    Actor,
+    ActorRef,
+    Delivery,
+    Priority,
+    Restart,
+    Terminated,
+    message,
+    on,
+)
+from aegis.kernel.kit import open_kit
+
+pytestmark = pytest.mark.trio
+
+
+@message(Priority.INGEST)
+class Tick:
+    price: float
+
+
+@message(Priority.EXECUTION)
+class Order:
+    price: float
+
+
+@message(Priority.EXECUTION)
+class Question:
+    text: str
+
+
+@message(Priority.BACKGROUND)
+class Beat:
+    pass
+
+
+class Trader(Actor):
+    def __init__(self, executor: ActorRef) -> None:
+        self.executor = executor
+
+    async def started(self) -> None:
+        self.ctx.every("beat", 1.0, Beat())
+
+    @on(Tick)
+    async def tick(self, tick: Tick) -> None:
+        if tick.price < 0:
+            raise ValueError("a price below zero")
+        side = await self.ctx.offload(abs, tick.price)
+        self.executor.tell(Order(side))
+
+    @on(Beat)
+    def beat(self, beat: Beat) -> None:
+        pass
+
+    @on(Question)
+    async def question(self, question: Question) -> object:
+        return await self.executor.ask(question, timeout=5)
+
+
+async def test_kit_example(mock_clock: MockClock) -> None:
+    """What is told to an actor comes out at the probe, in the order it went in."""
+    async with open_kit() as kit:
+        probe = kit.probe("executor")
+        trader = await kit.spawn(Trader, probe.ref)
+        assert trader.tell(Tick(1.0)) is Delivery.OK
+        trader.tell(Tick(2.0))
+        probe.expect_none()
+        await kit.settle()
+        assert probe.expect(Order) == Order(1.0)
+        assert probe.expect(Order) == Order(2.0)
+        probe.expect_none()
+
+
+async def test_kit_advances_through_an_hour(mock_clock: MockClock) -> None:
+    """An hour of heartbeats is exactly 3600 of them, through a crash as well."""
+    async with open_kit() as kit:
+        trader = await kit.spawn(Trader, kit.probe().ref, policy=Restart(backoff=0.5))
+        await kit.advance(1800.25)
+        trader.tell(Tick(-1.0))
+        await kit.advance(1799.75)
+        beats = [line for line in kit.trace if "Beat" in line]
+        assert len(beats) in (3599, 3600)
+        assert trader.stats().restarts == 1
+
+
+async def test_probe_answers_an_ask(mock_clock: MockClock) -> None:
+    """A probe answers for the actor it stands in for."""
+    async with open_kit() as kit, trio.open_nursery() as nursery:
+        probe = kit.probe("executor")
+        trader = await kit.spawn(Trader, probe.ref)
+        answers: list[object] = []
+
+        async def ask() -> None:
+            answers.append(await trader.ask(Question("?"), timeout=1))
+
+        nursery.start_soon(ask)
+        await kit.settle()
+        assert probe.expect(Question) == Question("?")
+        probe.reply(42)
+        await kit.settle()
+        assert answers == [42]
+
+
+async def test_probe_that_ends_is_dead(mock_clock: MockClock) -> None:
+    """A probe that ended fails its asks and is told nothing more."""
+    async with open_kit() as kit:
+        probe = kit.probe()
+        probe.end()
+        assert probe.ref.tell(Order(1.0)) is Delivery.DEAD
+        with pytest.raises(ActorDead):
+            await probe.ref.ask(Order(1.0), timeout=1)
+
+
+async def test_probe_watches(mock_clock: MockClock) -> None:
+    """A probe can be told of an actor's end."""
+    async with open_kit() as kit:
+        probe = kit.probe()
+        trader = await kit.spawn(Trader, probe.ref)
+        probe.watch(trader)
+        await trader.stop("enough")
+        assert probe.expect(Terminated) == Terminated(trader, "enough")
+
+
+async def test_probe_expectations_fail(mock_clock: MockClock) -> None:
+    """An expectation that does not hold is an assertion error that says what came instead."""
+    async with open_kit() as kit:
+        probe = kit.probe()
+        with pytest.raises(AssertionError, match="no message"):
+            probe.expect(Order)
+        probe.ref.tell(Order(1.0))
+        with pytest.raises(AssertionError, match=r"Order\(price=1.0\)"):
+            probe.expect_none()
+        probe.ref.tell(Order(2.0))
+        with pytest.raises(AssertionError, match="expected Tick"):
+            probe.expect(Tick)
+
+
+async def test_kit_closes_over_a_stuck_actor(mock_clock: MockClock) -> None:
+    """Closing the kit passes as much virtual time as a stuck handler's grace takes."""
+
+    class Stuck(Actor):
+        @on(Tick)
+        async def tick(self, tick: Tick) -> None:
+            await trio.sleep_forever()
+
+    async with open_kit() as kit:
+        stuck = await kit.spawn(Stuck)
+        stuck.tell(Tick(1.0))
+        await kit.settle()
+    assert trio.current_time() >= 5.0
+
+
+async def test_kit_passes_an_error_of_the_test(mock_clock: MockClock) -> None:
+    """An error in the test's body ends everything and comes out."""
+    with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012  # the body is what raises
+        async with open_kit() as kit:
+            await kit.spawn(Trader, kit.probe().ref)
+            raise LookupError
+    assert caught.group_contains(LookupError)
+
+
+async def test_kit_is_cancelled_from_outside(mock_clock: MockClock) -> None:
+    """A cancelled test leaves nothing that waits for a step."""
+    with trio.CancelScope() as scope:
+        async with open_kit() as kit:
+            await kit.spawn(Trader, kit.probe().ref)
+            scope.cancel()
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+
+
+async def test_kit_without_a_mock_clock() -> None:
+    """The kit says what it needs."""
+    with pytest.raises(Refused, match="mock_clock"):
+        async with open_kit():
+            pass
+
+
+async def test_kit_on_an_autojump_clock(autojump_clock: MockClock) -> None:
+    """The kit also works where Trio itself lets time pass."""
+    async with open_kit() as kit:
+        trader = await kit.spawn(Trader, kit.probe().ref)
+        await trio.sleep(10)
+        await kit.settle()
+        assert sum("Beat" in line for line in kit.trace) in (9, 10)
+        assert trader.alive

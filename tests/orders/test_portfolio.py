@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aegis.errors import Broken
+from aegis.orders.instrument import Side
+from aegis.orders.order import Trade
+from aegis.orders.portfolio import Portfolio, Position
+
+prices = st.integers(1, 10_000).map(lambda n: Decimal(n) / 100)
+quantities = st.integers(1, 1_000).map(lambda n: Decimal(n) / 1000)
+trades = st.lists(st.tuples(st.sampled_from(Side), quantities, prices), max_size=30)
+
+
+def trade(number: int, side: Side, quantity: Decimal, price: Decimal) -> Trade:
+    fee = quantity * price * Decimal("0.0005")
+    return Trade("ETHUSDT", number, f"aegis-1-{number}", side, quantity, price, fee, "USDT", 0)
+
+
+def booked(rows: list[tuple[Side, Decimal, Decimal]]) -> Portfolio:
+    portfolio = Portfolio(wallet=Decimal(1000))
+    for number, row in enumerate(rows, 1):
+        assert portfolio.book(trade(number, *row))
+    return portfolio
+
+
+@given(trades)
+def test_portfolio_position_is_the_sum_of_its_trades(
+    rows: list[tuple[Side, Decimal, Decimal]],
+) -> None:
+    """Nothing but trades moves a position."""
+    expected = sum((side.sign * quantity for side, quantity, _ in rows), Decimal(0))
+    assert booked(rows).position("ETHUSDT").quantity == expected
+
+
+@given(trades, prices)
+def test_portfolio_conserves_money(
+    rows: list[tuple[Side, Decimal, Decimal]], mark: Decimal
+) -> None:
+    """Wallet plus what closing would bring equals the start plus every cash flow, at any price."""
+    portfolio = booked(rows)
+    cash = sum((-side.sign * quantity * price for side, quantity, price in rows), Decimal(0))
+    held = portfolio.position("ETHUSDT").quantity * mark
+    equity = portfolio.wallet + portfolio.unrealised({"ETHUSDT": mark})
+    assert abs(equity - (1000 + cash + held - portfolio.fees)) < Decimal("1e-18")
+
+
+@given(trades)
+def test_portfolio_books_a_repeated_trade_once(
+    rows: list[tuple[Side, Decimal, Decimal]],
+) -> None:
+    """A reconnect that repeats history changes nothing."""
+    portfolio = booked(rows)
+    before = (portfolio.wallet, dict(portfolio.positions), portfolio.fees)
+    again = [portfolio.book(trade(number, *row)) for number, row in enumerate(rows, 1)]
+    assert not any(again)
+    assert (portfolio.wallet, portfolio.positions, portfolio.fees) == before
+
+
+@pytest.mark.parametrize(
+    ("held", "change", "price", "after", "realised"),
+    [
+        (("0", "0"), "2", "100", ("2", "100"), "0"),
+        (("2", "100"), "2", "110", ("4", "105"), "0"),
+        (("4", "105"), "-1", "115", ("3", "105"), "10"),
+        (("3", "105"), "-3", "100", ("0", "0"), "-15"),
+        (("2", "100"), "-5", "90", ("-3", "90"), "-20"),
+        (("-2", "100"), "1", "95", ("-1", "100"), "5"),
+        (("-1", "100"), "4", "102", ("3", "102"), "-2"),
+    ],
+)
+def test_position_follows_the_exchange_arithmetic(
+    held: tuple[str, str], change: str, price: str, after: tuple[str, str], realised: str
+) -> None:
+    """Adding moves the average, reducing realises, flipping does both (protocol §16.3)."""
+    position, profit = Position(*map(Decimal, held)).after(Decimal(change), Decimal(price))
+    assert position == Position(*map(Decimal, after))
+    assert profit == Decimal(realised)
+
+
+def test_portfolio_refuses_an_impossible_trade() -> None:
+    """A trade without quantity or price is a bug, not money."""
+    with pytest.raises(Broken):
+        Portfolio().book(trade(1, Side.BUY, Decimal(0), Decimal(1)))

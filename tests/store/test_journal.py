@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aegis.errors import Broken, Refused
+from aegis.store.journal import Entry, Journal, read_rows, verify
+
+
+def write(path: Path, count: int) -> Journal:
+    journal = Journal(path)
+    for number in range(count):
+        journal.append([Entry("note", {"number": number})], wall_ns=number)
+    return journal
+
+
+def test_journal_gives_back_what_was_written(tmp_path: Path) -> None:
+    """Everything comes back in order, and the head covers all of it."""
+    journal = write(tmp_path / "j.db", 5)
+    journal.seal()
+    journal.close()
+    rows = read_rows(tmp_path / "j.db")
+    assert [row.decoded()["number"] for row in rows] == [0, 1, 2, 3, 4]
+    assert verify(tmp_path / "j.db") == (5, rows[-1].hash.hex())
+
+
+def test_journal_counts_its_runs(tmp_path: Path) -> None:
+    """Each opening is a run of its own: the epoch of its order ids."""
+    for run in (1, 2, 3):
+        journal = write(tmp_path / "j.db", 1)
+        assert journal.run == run
+        journal.close()
+
+
+def test_journal_has_one_writer(tmp_path: Path) -> None:
+    """A second engine on the same journal is refused while the first one lives."""
+    journal = write(tmp_path / "j.db", 1)
+    with pytest.raises(Refused, match="another engine"):
+        Journal(tmp_path / "j.db")
+    journal.close()
+    Journal(tmp_path / "j.db").close()
+
+
+def test_journal_can_be_read_while_it_is_written(tmp_path: Path) -> None:
+    """Verifying does not disturb the engine that writes."""
+    journal = write(tmp_path / "j.db", 3)
+    assert verify(tmp_path / "j.db")[0] == 3
+    journal.append([Entry("note", {})], wall_ns=9)
+    assert verify(tmp_path / "j.db")[0] == 4
+    journal.close()
+
+
+def test_journal_refuses_update_and_delete(tmp_path: Path) -> None:
+    """The table itself is append-only."""
+    write(tmp_path / "j.db", 2).close()
+    connection = sqlite3.connect(tmp_path / "j.db")
+    for statement in ("UPDATE events SET wall_ns = 0", "DELETE FROM events"):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            connection.execute(statement)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE events SET body = CAST('{}' AS BLOB) WHERE seq = 2",
+        "UPDATE events SET wall_ns = wall_ns + 1 WHERE seq = 3",
+        "UPDATE events SET kind = 'other' WHERE seq = 1",
+        "DELETE FROM events WHERE seq = 2",
+        "UPDATE events SET hash = zeroblob(32) WHERE seq = 3",
+    ],
+)
+def test_journal_damage_is_found(tmp_path: Path, damage: str) -> None:
+    """Whoever gets past the triggers does not get past the chain."""
+    write(tmp_path / "j.db", 3).close()
+    connection = sqlite3.connect(tmp_path / "j.db")
+    connection.executescript("DROP TRIGGER events_are_final; DROP TRIGGER events_are_kept;")
+    connection.execute(damage)
+    connection.commit()
+    connection.close()
+    with pytest.raises(Broken):
+        verify(tmp_path / "j.db")
+    with pytest.raises(Broken):
+        Journal(tmp_path / "j.db")
+
+
+def test_journal_refuses_another_programs_file(tmp_path: Path) -> None:
+    """A database that is no journal, or no database at all, is left as it is."""
+    connection = sqlite3.connect(tmp_path / "other.db")
+    connection.execute("CREATE TABLE t (x)")
+    connection.close()
+    (tmp_path / "text.db").write_text("no database" * 100)
+    for name in ("other.db", "text.db"):
+        with pytest.raises(Refused, match="cannot be used as a journal"):
+            Journal(tmp_path / name)
+    with pytest.raises(Refused, match="no journal"):
+        verify(tmp_path / "absent.db")
+
+
+def test_journal_refuses_a_folder_it_cannot_use(tmp_path: Path) -> None:
+    """A folder that is a file is one clear line, not a traceback."""
+    (tmp_path / "file").touch()
+    with pytest.raises(Refused, match="folder cannot be used"):
+        Journal(tmp_path / "file" / "j.db")
+
+
+def test_journal_is_readable_by_its_owner_only(tmp_path: Path) -> None:
+    """What was traded is nobody else's business."""
+    write(tmp_path / "j.db", 1).close()
+    assert (tmp_path / "j.db").stat().st_mode & 0o077 == 0
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from aegis.store.journal import Entry, Journal
+journal = Journal(Path(sys.argv[1]))
+number = journal.events
+while True:
+    number += 1
+    journal.append([Entry("note", {"number": number})] * 3, wall_ns=number)
+    print(journal.events, flush=True)
+"""
+
+
+@pytest.mark.processes
+def test_journal_keeps_what_was_acknowledged_when_its_writer_is_killed(tmp_path: Path) -> None:
+    """After SIGKILL at a random moment every acknowledged event is there, and the chain holds."""
+    path = tmp_path / "j.db"
+    for _ in range(5):
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
+        ) as writer:
+            assert writer.stdout is not None
+            acknowledged = [int(writer.stdout.readline()) for _ in range(20)]
+            os.kill(writer.pid, signal.SIGKILL)
+            acknowledged += map(int, writer.stdout.read().split())
+        events, _ = verify(path)
+        assert events >= acknowledged[-1]
+        assert events % 3 == 0  # a group is written whole or not at all
