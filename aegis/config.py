@@ -16,7 +16,7 @@ from cattrs.errors import AttributeValidationNote, ClassValidationError, Forbidd
 from cattrs.gen import make_dict_structure_fn
 
 from aegis.errors import Refused
-from aegis.market.state import Parameters
+from aegis.market.parameters import Parameters
 from aegis.orders.limits import Limits
 from aegis.paper import paper_symbols
 
@@ -69,7 +69,9 @@ class Config:
     symbols: tuple[str, ...] = attrs.Factory(paper_symbols)
     venue: VenueConfig = attrs.Factory(VenueConfig)
     feed: FeedConfig = attrs.Factory(FeedConfig)
-    strategy: Parameters = attrs.Factory(lambda: Parameters(interval_ms=100, pivot_bars=2))
+    strategy: Parameters = attrs.Factory(
+        lambda: Parameters(interval_ms=100, pivot_bars=2, atr_period=7)
+    )
     """Bars of 100 ms, so that a paper run shows something within seconds; trade on longer ones."""
     limits: Limits = attrs.Factory(Limits)
     run: RunConfig = attrs.Factory(RunConfig)

@@ -49,23 +49,16 @@ from aegis.shm.reader import Reader
 from aegis.store import recovery
 from aegis.store.journal import Entry, Journal
 from aegis.topology import ROLES, Cast
+from aegis.venue.addresses import Addresses
 from aegis.venue.backoff import Backoff
 from aegis.venue.binance_rest import BinanceRest
 from aegis.venue.binance_streams import tick_streams
 from aegis.venue.signing import Credentials
 
-__all__ = ["Addresses", "Engine", "EngineReport", "open_engine"]
+__all__ = ["Engine", "EngineReport", "open_engine"]
 
 _ASK_S: Final = 5.0
 _POLL_S: Final = 0.02
-
-
-@attrs.frozen
-class Addresses:
-    """Where the exchange is."""
-
-    rest: str
-    streams: str
 
 
 @attrs.frozen

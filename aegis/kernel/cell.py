@@ -17,7 +17,7 @@ from aegis.kernel.stats import BUCKETS, ActorStats, Latency
 from aegis.kernel.supervisor import ESCALATE, Budget, Policy
 
 if TYPE_CHECKING:
-    from aegis.kernel.system import System
+    from aegis.kernel.realm import Realm
 
 __all__ = ["Cell", "State"]
 
@@ -39,7 +39,7 @@ class Cell:
 
     def __init__(
         self,
-        system: System,
+        system: Realm,
         name: str,
         kind: type[Actor],
         args: tuple[Any, ...] = (),
@@ -116,7 +116,7 @@ class Cell:
                 if receipt is not None or handler.ttl_ns:
                     if handler is INTERRUPT:
                         return
-                    if not self._is_wanted(envelope, start_ns):
+                    if not self.is_wanted(envelope, start_ns):
                         continue
                     self.in_hand = envelope
                 self.taken += 1
@@ -132,6 +132,17 @@ class Cell:
                 start_ns = end_ns
             if mailbox.mask:
                 await checkpoint()
+
+    def is_wanted(self, envelope: Envelope, now_ns: int) -> bool:
+        """Drop a message that has outlived its time, or the wait of the one who sent it."""
+        message, handler, receipt, sent_ns = envelope
+        is_late = 0 < handler.ttl_ns < now_ns - sent_ns
+        if not is_late and (receipt is None or not receipt.void):
+            return True
+        self.expired += 1
+        if receipt is not None:
+            receipt.failed(Unavailable(f"{message!r} waited too long for {self.ref!r}"))
+        return False
 
     def refuse(self) -> Delivery:
         """Count a message that nothing handles, because of its type or because the actor has ended."""
@@ -239,14 +250,3 @@ class Cell:
             queue=Latency.of(self.queue_counts),
             handler=Latency.of(self.handler_counts),
         )
-
-    def _is_wanted(self, envelope: Envelope, now_ns: int) -> bool:
-        """Drop a message that has outlived its time, or the wait of the one who sent it."""
-        message, handler, receipt, sent_ns = envelope
-        is_late = 0 < handler.ttl_ns < now_ns - sent_ns
-        if not is_late and (receipt is None or not receipt.void):
-            return True
-        self.expired += 1
-        if receipt is not None:
-            receipt.failed(Unavailable(f"{message!r} waited too long for {self.ref!r}"))
-        return False

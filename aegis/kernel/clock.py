@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import time
 from pathlib import Path
 from typing import Protocol
 
 import trio
-import trio.testing
 
 from aegis.errors import check
 
@@ -101,7 +101,9 @@ def process_started_ns() -> int:
 
 def ambient_clock() -> Clock:
     """The clock that fits the Trio run: virtual under a `MockClock`, the machine's otherwise."""
-    if isinstance(trio.lowlevel.current_clock(), trio.testing.MockClock):
+    # Where nobody has imported trio.testing there is no MockClock; importing it here would bring in pytest.
+    testing = sys.modules.get("trio.testing")
+    if testing is not None and isinstance(trio.lowlevel.current_clock(), testing.MockClock):
         return VirtualClock()
     return SystemClock()
 

@@ -16,7 +16,7 @@ from aegis.kernel.timers import Beat, Timer
 
 if TYPE_CHECKING:
     from aegis.kernel.cell import Cell
-    from aegis.kernel.system import System
+    from aegis.kernel.realm import Realm
 
 __all__ = ["Context"]
 
@@ -27,9 +27,11 @@ Ts = TypeVarTuple("Ts")
 class Context:
     """One incarnation's view of the kernel; it is an actor's `ctx`."""
 
-    def __init__(self, cell: Cell, nursery: trio.Nursery, timers: dict[Hashable, Timer]) -> None:
+    def __init__(
+        self, cell: Cell, start_soon: Callable[..., None], timers: dict[Hashable, Timer]
+    ) -> None:
         self._cell = cell
-        self._nursery = nursery
+        self._start_soon = start_soon
         self._timers = timers
 
     @property
@@ -38,7 +40,7 @@ class Context:
         return self._cell.ref
 
     @property
-    def system(self) -> System:
+    def system(self) -> Realm:
         """The system it lives in."""
         return self._cell.system
 
@@ -88,13 +90,12 @@ class Context:
         self._cell.watch(ref.cell)
 
     async def offload(self, function: Callable[[*Ts], R], *args: *Ts) -> R:
-        """Run a blocking or long function in a thread; inline where time is virtual.
+        """Run a blocking or long function in a thread; inline, and at once, where time is virtual.
 
         It pays above some 0.3 ms of work that releases the GIL: the way to a thread and back costs 50 to 130 us. A
         thread cannot be stopped, so cancellation waits for its end.
         """
         if is_virtual(self.clock):
-            await trio.lowlevel.checkpoint()
             return function(*args)
         return await trio.to_thread.run_sync(function, *args)
 
@@ -102,7 +103,7 @@ class Context:
         self, function: Callable[[*Ts], Coroutine[Any, Any, object]], *args: *Ts
     ) -> None:
         """Run a task that ends with this incarnation at the latest; if it fails, the incarnation fails."""
-        self._nursery.start_soon(self._cell.system.driver.wrap(function), *args)
+        self._start_soon(self._cell.system.driver.wrap(function), *args)
 
     def stop(self, reason: object = "stopped") -> None:
         """End this actor in order once the handler has returned, ahead of all messages that wait."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +14,7 @@ from aegis.kernel.ref import ActorRef
 from aegis.kernel.supervisor import ESCALATE, Policy
 
 if TYPE_CHECKING:
-    from aegis.kernel.system import System
+    from aegis.kernel.realm import Realm
 
 __all__ = ["ALL_FOR_ONE", "ONE_FOR_ONE", "REST_FOR_ONE", "Group", "Strategy"]
 
@@ -36,9 +35,7 @@ ALL_FOR_ONE: Final = Strategy.ALL_FOR_ONE
 class Group:
     """Actors and groups that share a nursery: a failure that escalates ends all of them."""
 
-    def __init__(
-        self, system: System, name: str, strategy: Strategy, nursery: trio.Nursery
-    ) -> None:
+    def __init__(self, system: Realm, name: str, strategy: Strategy, nursery: trio.Nursery) -> None:
         self.name = name
         self.strategy = strategy
         self.children: list[Cell | Group] = []  # in the order in which they were spawned
@@ -94,14 +91,6 @@ class Group:
                 await last.ref.stop(reason)
         self._nursery.cancel_scope.cancel(str(reason))
 
-    def cells(self) -> Iterator[Cell]:
-        """All living actors here and below, in order."""
-        for child in self.children:
-            if isinstance(child, Group):
-                yield from child.cells()
-            else:
-                yield child
-
     async def recover(self, failed: Cell, delay_s: float) -> None:
         """Wait out a restart's backoff; first take those along that begin again with it.
 
@@ -116,10 +105,15 @@ class Group:
             together = self._taken_along(failed)
             for cell in together:
                 cell.sweep()
-            for cell in reversed(together):
-                await cell.pause(f"{failed.ref!r} restarts")
-            await trio.sleep(delay_s)
-            together[0].gate.set()
+            begin = together  # all of them, if this is cut short because the failed one is to be stopped
+            try:
+                for cell in reversed(together):
+                    await cell.pause(f"{failed.ref!r} restarts")
+                await trio.sleep(delay_s)
+                begin = together[:1]
+            finally:
+                for cell in begin:
+                    cell.gate.set()
 
     def release_after(self, cell: Cell) -> None:
         """Let the next one begin that waits for this one to have started."""

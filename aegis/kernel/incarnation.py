@@ -33,7 +33,7 @@ class Incarnation:
         self._actor = actor = cell.make()
         async with trio.open_nursery() as nursery:
             cell.scope = nursery.cancel_scope
-            actor.ctx = Context(cell, nursery, self.timers)
+            actor.ctx = Context(cell, nursery.start_soon, self.timers)
             await actor.started()
             begun()
             await cell.serve(actor)

@@ -125,7 +125,7 @@ class Mailbox:
 
         Senders that wait are served in the order in which they came, and nobody who comes later overtakes them.
         """
-        if self._levels[level].overflow is not Overflow.BLOCK or not self._is_full(level):
+        if not self.would_block(level):
             return self.put(level, envelope)
         sender = _Sender(envelope, current_task())
         self._waiting[level].append(sender)
@@ -175,6 +175,11 @@ class Mailbox:
         check(not self.mask, "a consumer waits only for an empty mailbox")
         self._wake = wake
 
+    @property
+    def is_attended(self) -> bool:
+        """True while somebody waits for an arrival."""
+        return self._wake is not None
+
     def interrupt(self) -> None:
         """Make the consumer's next pop an `INTERRUPT`, ahead of everything that waits."""
         if not self._is_interrupted():
@@ -214,6 +219,10 @@ class Mailbox:
             waiting.clear()
         self.mask = self._blocked = 0
         return left
+
+    def would_block(self, level: int) -> bool:
+        """True when the level is full and its policy is to wait for room."""
+        return self._levels[level].overflow is Overflow.BLOCK and self._is_full(level)
 
     def depths(self) -> list[int]:
         """How many messages wait, by level."""

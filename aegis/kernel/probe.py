@@ -14,7 +14,7 @@ from aegis.kernel.receipt import Receipt
 from aegis.kernel.ref import ActorRef
 
 if TYPE_CHECKING:
-    from aegis.kernel.system import System
+    from aegis.kernel.realm import Realm
 
 __all__ = ["Probe"]
 
@@ -24,7 +24,7 @@ M = TypeVar("M")
 class Probe:
     """Takes any message and keeps it until the test asks for it, the most urgent first."""
 
-    def __init__(self, system: System, name: str) -> None:
+    def __init__(self, system: Realm, name: str) -> None:
         self._cell = Cell(system, name, _Anything)
         self._cell.handlers = _AnyMessage()
         self._cell.ref = ActorRef(self._cell)

@@ -31,11 +31,11 @@ class Receipt(Protocol):
 class Reply:
     """The receipt of an `ask`: one task waits for it."""
 
-    __slots__ = ("_error", "_is_set", "_task", "_value", "void")
+    __slots__ = ("_error", "_task", "_value", "is_set", "void")
 
     def __init__(self) -> None:
         self.void = False
-        self._is_set = False
+        self.is_set = False
         self._value: Any = None
         self._error: Exception | None = None
         self._task: Task | None = None
@@ -49,21 +49,27 @@ class Reply:
         self._set(None, error)
 
     def _set(self, value: object, error: Exception | None) -> None:
-        check(not self._is_set, "an ask is answered once")
-        self._value, self._error, self._is_set = value, error, True
+        check(not self.is_set, "an ask is answered once")
+        self._value, self._error, self.is_set = value, error, True
         task, self._task = self._task, None
         if task is not None:
             reschedule(task)
 
     async def wait(self) -> Any:
-        """Wait for the answer.
-
-        Raises:
-            Exception: whatever `failed` was called with.
-        """
-        if not self._is_set:
+        """Wait for the answer, and return or raise it."""
+        if not self.is_set:
             self._task = current_task()
             await wait_task_rescheduled(self._abort)
+        return self.result()
+
+    def result(self) -> Any:
+        """The answer that has come.
+
+        Raises:
+            Broken: when none has.
+            Exception: whatever `failed` was called with.
+        """
+        check(self.is_set, "an ask has a result once it is answered")
         if self._error is not None:
             raise self._error
         return self._value

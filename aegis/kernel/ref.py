@@ -8,6 +8,7 @@ import trio
 from trio.lowlevel import checkpoint_if_cancelled, current_task
 
 from aegis.errors import ActorDead, MailboxFull, Refused, Unhandled
+from aegis.kernel.actor import Handler
 from aegis.kernel.mailbox import Delivery
 from aegis.kernel.message import Priority, message
 from aegis.kernel.receipt import Reply
@@ -82,24 +83,15 @@ class ActorRef:
             Unhandled: when the actor has no handler for it.
             Refused: when an actor asks itself.
         """
-        cell = self.cell
-        handler = self._handlers.get(type(message))
-        if handler is None:
-            cell.refuse()
-            if cell.is_ended:
-                raise ActorDead(f"{self!r} has ended", message)
-            raise Unhandled(f"{self!r} has no handler for {type(message).__qualname__}")
-        if cell.task is current_task():
+        if self.cell.task is current_task():
             raise Refused(f"{self!r} asks itself and would wait for ever")
+        handler = self._handler_of_question(message)
         reply = Reply()
+        envelope = (message, handler, reply, self._now_ns())
         try:
             with trio.fail_after(timeout):
-                envelope = (message, handler, reply, self._now_ns())
-                delivery = await cell.mailbox.put_when_room(handler.level, envelope)
-                if delivery is Delivery.DEAD:
-                    raise ActorDead(f"{self!r} has ended", message)
-                if delivery is Delivery.REJECTED:
-                    raise MailboxFull(f"{self!r} has no room for {type(message).__qualname__}")
+                delivery = await self.cell.mailbox.put_when_room(handler.level, envelope)
+                self._check_accepted(delivery, message)
                 return await reply.wait()
         finally:
             reply.void = True
@@ -129,6 +121,26 @@ class ActorRef:
     def stats(self) -> ActorStats:
         """The actor's figures, as of now."""
         return self.cell.stats()
+
+    def put_question(self, message: object, reply: Reply) -> None:
+        """Leave an ask without waiting, for drivers that do not park tasks; raises as `ask` does."""
+        handler = self._handler_of_question(message)
+        delivery = self._put(handler.level, (message, handler, reply, self._now_ns()))
+        self._check_accepted(delivery, message)
+
+    def _handler_of_question(self, message: object) -> Handler:
+        handler = self._handlers.get(type(message))
+        if handler is not None:
+            return handler
+        if self.cell.refuse() is Delivery.DEAD:
+            raise ActorDead(f"{self!r} has ended", message)
+        raise Unhandled(f"{self!r} has no handler for {type(message).__qualname__}")
+
+    def _check_accepted(self, delivery: Delivery, message: object) -> None:
+        if delivery is Delivery.DEAD:
+            raise ActorDead(f"{self!r} has ended", message)
+        if delivery is Delivery.REJECTED:
+            raise MailboxFull(f"{self!r} has no room for {message!r}")
 
 
 @message(Priority.SYSTEM)

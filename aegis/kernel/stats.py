@@ -8,8 +8,8 @@ import attrs
 
 __all__ = ["BUCKETS", "ActorStats", "Latency", "SystemStats"]
 
-# Bucket n of a histogram counts durations of n bits: 2**(n-1) to 2**n - 1 nanoseconds. 48 bits are three days.
-BUCKETS = 48
+# Bucket n of a histogram counts durations of n bits: 2**(n-1) to 2**n - 1 nanoseconds. 64 bits are 584 years.
+BUCKETS = 65
 
 
 @attrs.frozen

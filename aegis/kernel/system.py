@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
 
-from aegis.errors import Refused
 from aegis.kernel.actor import Actor
 from aegis.kernel.cell import Cell
-from aegis.kernel.clock import Clock, ambient_clock, seeded_random
+from aegis.kernel.clock import Clock, ambient_clock
 from aegis.kernel.driver import Driver
 from aegis.kernel.group import ONE_FOR_ONE, Group, Strategy
+from aegis.kernel.realm import Realm
 from aegis.kernel.ref import ActorRef
-from aegis.kernel.stats import SystemStats
 from aegis.kernel.supervisor import ESCALATE, Policy
-from aegis.kernel.timers import Timers
 
 __all__ = ["System", "open_system"]
 
@@ -52,7 +49,7 @@ async def open_system(
         await system.root.stop(f"{name} is closed")
 
 
-class System:
+class System(Realm):
     """A running system; made by `open_system`."""
 
     def __init__(
@@ -64,17 +61,9 @@ class System:
         grace_s: float,
         driver: Driver,
     ) -> None:
-        self.name = name
-        self.clock = clock
-        self.grace_s = grace_s
-        self.driver = driver
-        self.timers = Timers(clock)
+        super().__init__(name, clock, seed, grace_s, driver)
         self.root = Group(self, name, ONE_FOR_ONE, nursery)
-        self.dead_letters = 0
-        self._restarts = 0  # of actors that have ended
-        self._seed = seed
         self._nursery = nursery
-        self._names: dict[str, Cell] = {}
 
     async def spawn(
         self,
@@ -93,43 +82,13 @@ class System:
 
     def cancel(self, reason: str) -> None:
         """End everything at once: handlers are cancelled where they are, each `stopping` still has its time."""
-        for cell in self.root.cells():
+        for cell in self.living():
             cell.request_stop(reason)
         self._nursery.cancel_scope.cancel(reason)
-
-    def stats(self) -> SystemStats:
-        """The figures of the system and of all its living actors, as of now."""
-        actors = tuple(cell.stats() for cell in self.root.cells())
-        return SystemStats(
-            name=self.name,
-            actors=actors,
-            dead_letters=self.dead_letters,
-            restarts=self._restarts + sum(actor.restarts for actor in actors),
-            timers=len(self.timers),
-        )
 
     def tree(self) -> str:
         """Who lives under whom, as text."""
         return "\n".join([self.name, *_branches(self.root)])
-
-    def chance(self, name: str) -> random.Random:
-        """A random source that depends on the system's seed and on a name, not on the order of asking."""
-        return seeded_random(f"{self._seed}/{name}")
-
-    def enter(self, cell: Cell) -> None:
-        """Register a new actor.
-
-        Raises:
-            Refused: when a living one has its name.
-        """
-        if cell.name in self._names:
-            raise Refused(f"{self.name} has a living actor named {cell.name!r}")
-        self._names[cell.name] = cell
-
-    def leave(self, cell: Cell) -> None:
-        """Forget an actor that has ended, but not its figures."""
-        del self._names[cell.name]
-        self._restarts += cell.restarts
 
 
 def _branches(group: Group) -> Iterator[str]:

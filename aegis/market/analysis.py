@@ -12,7 +12,8 @@ from aegis.errors import check
 from aegis.market.bars import BAR, HISTORY
 from aegis.market.records import TICK
 from aegis.market.signals import SIGNAL
-from aegis.market.state import TOTALS, Parameters, arm_stop, disarm_stop, empty_state
+from aegis.market.parameters import Parameters
+from aegis.market.state import TOTALS, arm_stop, disarm_stop, empty_state, parameter_record
 from aegis.market.step import step
 
 __all__ = ["Analysis"]
@@ -51,7 +52,7 @@ class Analysis:
         self.state: Final = empty_state(symbols)
         self.totals: Final = np.zeros(1, TOTALS)
         self.signals: Final = np.zeros(signal_capacity, SIGNAL)
-        self.parameter_record: Final = self.parameters.record()
+        self.parameter_record: Final = parameter_record(self.parameters)
 
     def step(self, ticks: NDArray[np.void]) -> NDArray[np.void]:
         """Take ticks, in order of arrival, and return the candidate signals they made.

@@ -5,22 +5,22 @@ from __future__ import annotations
 import math
 from typing import Final
 
-import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from aegis.market.bars import BAR, HISTORY
 from aegis.market.indicators import INDICATORS
-from aegis.market.structure import MAX_PIVOT_BARS, STRUCTURE
+from aegis.market.parameters import Parameters
+from aegis.market.structure import STRUCTURE
 
 __all__ = [
     "PARAMETERS",
     "ROW",
     "TOTALS",
-    "Parameters",
     "arm_stop",
     "disarm_stop",
     "empty_state",
+    "parameter_record",
 ]
 
 ROW: Final = np.dtype(
@@ -72,34 +72,14 @@ PARAMETERS: Final = np.dtype(
 )
 
 
-@attrs.frozen
-class Parameters:
-    """What the analysis can be told. Refuses, with a `ValueError`, what makes no sense.
-
-    Attributes:
-        interval_ms: length of a bar in exchange time, from 100 ms.
-        pivot_bars: bars to the right that confirm a pivot (L).
-        atr_period: bars of the average true range (Wilder).
-        stop_atr: distance of the proposed protective stop, in ATR.
-    """
-
-    interval_ms: int = attrs.field(default=60_000, validator=attrs.validators.ge(100))
-    pivot_bars: int = attrs.field(
-        default=5, validator=[attrs.validators.ge(1), attrs.validators.le(MAX_PIVOT_BARS)]
-    )
-    atr_period: int = attrs.field(default=14, validator=attrs.validators.ge(1))
-    stop_atr: float = attrs.field(
-        default=1.5, validator=[attrs.validators.gt(0.0), attrs.validators.lt(math.inf)]
-    )
-
-    def record(self) -> NDArray[np.void]:
-        """The parameters as the compiled step reads them: a PARAMETERS array of length 1."""
-        record = np.zeros(1, PARAMETERS)
-        record["interval_ns"] = self.interval_ms * 1_000_000
-        record["pivot_bars"] = self.pivot_bars
-        record["atr_period"] = self.atr_period
-        record["stop_atr"] = self.stop_atr
-        return record
+def parameter_record(parameters: Parameters) -> NDArray[np.void]:
+    """The parameters as the compiled step reads them: a PARAMETERS array of length 1."""
+    record = np.zeros(1, PARAMETERS)
+    record["interval_ns"] = parameters.interval_ms * 1_000_000
+    record["pivot_bars"] = parameters.pivot_bars
+    record["atr_period"] = parameters.atr_period
+    record["stop_atr"] = parameters.stop_atr
+    return record
 
 
 def empty_state(symbols: int) -> NDArray[np.void]:

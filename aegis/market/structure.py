@@ -21,8 +21,9 @@ import numpy as np
 
 from aegis.compiled import inlined
 from aegis.errors import check
+from aegis.market.parameters import MAX_PIVOT_BARS
 
-__all__ = ["BOS", "CHOCH", "DEPTH", "DOWN", "MAX_PIVOT_BARS", "STRUCTURE", "UP", "update_structure"]
+__all__ = ["BOS", "CHOCH", "DEPTH", "DOWN", "STRUCTURE", "UP", "update_structure"]
 
 UP: Final = 0
 DOWN: Final = 1
@@ -32,7 +33,7 @@ CHOCH: Final = 2
 DEPTH: Final = 64
 """Extremes kept a side, a ring indexed by the bar's number modulo this."""
 
-MAX_PIVOT_BARS: Final = DEPTH // 2 - 1
+check(MAX_PIVOT_BARS <= DEPTH // 2 - 1, "the rings hold the bars around the longest pivot")
 
 check(DEPTH & (DEPTH - 1) == 0, "the ring of extremes is indexed by a mask")
 

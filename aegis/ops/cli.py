@@ -246,23 +246,10 @@ def _trade(options: Any, *, as_json: bool) -> dict[str, Any] | None:
         screen = Silent()
     elif console.is_terminal:
         screen = LiveScreen(console, f"AEGIS {options.mode} on {options.config.venue.name}")
-    _compile_kernels()
     summary = trio.run(run_engine, options, screen, restrict_keyboard_interrupt_to_checkpoints=True)
     if summary is None:
         raise _StoppedAtOnce
     return summary
-
-
-def _compile_kernels() -> None:
-    """Compile what the cache does not hold, before anything is started: it takes a while, once."""
-    from aegis.compiled import is_warm, mark_warm
-
-    if not is_warm():
-        _tell("compiling the kernels: once for this version, half a minute at most …")
-        import aegis.engine  # noqa: F401  # importing it compiles everything
-
-        mark_warm()
-        _tell("compiled.")
 
 
 class _StoppedAtOnce(Exception):  # not an error of ours: the user asked twice

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 import structlog
 import trio
 
 from aegis.config import Config
-from aegis.engine import Addresses, Engine, EngineReport, open_engine
 from aegis.errors import Refused
 from aegis.kernel.clock import SystemClock, process_started_ns
 from aegis.kernel.process import own_children
 from aegis.ops.screen import Screen
 from aegis.ops.shipped_exchange import ShippedExchange, arguments, open_exchange
 from aegis.ops.summary import Clean, RunFacts, brain_ticks, summarise
+from aegis.venue.addresses import TESTNET, Addresses
 from aegis.venue.signing import Credentials
+
+if TYPE_CHECKING:
+    from aegis.engine import Engine, EngineReport
 
 __all__ = ["RunOptions", "run"]
 
-TESTNET: Final = Addresses(
-    rest="https://demo-fapi.binance.com", streams="wss://fstream.binancefuture.com"
-)
 _DRAIN_S: Final = 30.0
 _POLL_S: Final = 0.02
 
@@ -83,8 +83,9 @@ async def _trade(options: RunOptions, ending: _Ending, screen: Screen) -> None:
     """Open the exchange and the engine, trade until asked to end, and wind down."""
     clock = SystemClock()
     async with _open_venue(options) as venue:
+        engine_of = _load_engine()
         path = _journal_path(options, clock.wall_ns())
-        async with open_engine(
+        async with engine_of(
             venue.config, venue.addresses, venue.credentials, path, seed=options.seed
         ) as engine:
             began_ns = clock.monotonic_ns()
@@ -137,7 +138,7 @@ async def _open_venue(options: RunOptions) -> AsyncIterator[_Venue]:
             speed=options.speed,
             port=options.port,
         )
-        async with open_exchange(command) as shipped:
+        async with open_exchange(command, meanwhile=_load_engine) as shipped:
             ready = shipped.ready
             yield _Venue(
                 Addresses(ready.rest, ready.streams),
@@ -156,6 +157,24 @@ async def _open_venue(options: RunOptions) -> AsyncIterator[_Venue]:
         if not addresses.rest or not addresses.streams:
             raise Refused("venue.rest_url and venue.streams_url are needed for the venue 'custom'")
     yield _Venue(addresses, Credentials.from_environment(), config, None)
+
+
+def _load_engine() -> Callable[..., AbstractAsyncContextManager[Engine]]:
+    """Import the engine, and with it the compiled code: half a second that the exchange can use to start.
+
+    The first time the code is compiled, which takes a while; nothing is running yet that would have to wait.
+    """
+    from aegis.compiled import is_warm, mark_warm  # noqa: PLC0415  # importing is what this is for
+
+    cold = not is_warm()
+    if cold:
+        _log.info("compiling", how_often="once for this version", takes="up to a minute")
+    from aegis.engine import open_engine  # noqa: PLC0415  # importing is what this is for
+
+    if cold:
+        mark_warm()
+        _log.info("compiled")
+    return open_engine
 
 
 async def _until_asked(

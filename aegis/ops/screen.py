@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from aegis.engine import EngineReport
 from aegis.ops.summary import brain_ticks, unrealised
+
+if TYPE_CHECKING:
+    from aegis.engine import EngineReport
 
 __all__ = ["LiveScreen", "PlainLines", "Screen", "Silent"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Literal
@@ -82,8 +82,14 @@ def arguments(
 
 
 @asynccontextmanager
-async def open_exchange(command: list[str]) -> AsyncIterator[ShippedExchange]:
+async def open_exchange(
+    command: list[str], meanwhile: Callable[[], object]
+) -> AsyncIterator[ShippedExchange]:
     """Start the exchange, and end it with the block.
+
+    Args:
+        command: its command line.
+        meanwhile: called while it starts: it has a core of its own.
 
     Raises:
         Refused: it could not start (a port that is taken, a recording that cannot be read).
@@ -91,6 +97,7 @@ async def open_exchange(command: list[str]) -> AsyncIterator[ShippedExchange]:
     """
     child = Child(command)
     try:
+        meanwhile()
         exchange = ShippedExchange(await _await_ready(child), trio.Event())
         _log.info("exchange_started", pid=child.pid, rest=exchange.ready.rest)
         async with trio.open_nursery() as nursery:

@@ -5,12 +5,14 @@ rename none.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from aegis.engine import EngineReport
 from aegis.orders.instrument import plain
+
+if TYPE_CHECKING:
+    from aegis.engine import EngineReport
 
 __all__ = ["Clean", "RunFacts", "summarise"]
 

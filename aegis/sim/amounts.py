@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from decimal import ROUND_DOWN, Decimal
 
-__all__ = ["ZERO", "money", "padded", "plain", "truncated"]
+__all__ = ["ZERO", "mean", "money", "padded", "plain", "truncated"]
 
 ZERO = Decimal(0)
 _MONEY = Decimal("0.00000001")
+_MEAN = Decimal("0.000000000001")
 
 
 def truncated(amount: Decimal) -> Decimal:
@@ -21,6 +22,11 @@ def plain(amount: Decimal) -> str:
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text in {"-0", ""} else text
+
+
+def mean(amount: Decimal) -> str:
+    """Write an average price: like `plain`, cut to 12 decimals, as a quotient may never end."""
+    return plain(amount.quantize(_MEAN, rounding=ROUND_DOWN))
 
 
 def padded(amount: Decimal, places: int) -> str:

@@ -48,7 +48,8 @@ async def serve_http(stream: trio.abc.Stream, respond: Respond) -> None:
         try:
             request = await _next_request(stream, connection)
         except h11.RemoteProtocolError as error:
-            await _send(stream, connection, HttpReply(error.error_status_hint, b"{}"))
+            if connection.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+                await _send(stream, connection, HttpReply(error.error_status_hint, b"{}"))
             return
         if request is None:
             return

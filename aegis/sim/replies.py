@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from aegis.sim.account import Exposure
-from aegis.sim.amounts import ZERO, money, padded, plain
+from aegis.sim.amounts import ZERO, mean, money, padded, plain
 from aegis.sim.exchange import Exchange
 from aegis.sim.listing import Listing
 from aegis.sim.margin import bracket_at, largest_notional, liquidation_price
@@ -96,8 +96,8 @@ def position_reply(exchange: Exchange, listing: Listing, exposure: Exposure, *, 
         "symbol": symbol,
         "positionSide": "BOTH",
         "positionAmt": padded(position.quantity, listing.contract.quantity_places),
-        "entryPrice": plain(position.entry),
-        "breakEvenPrice": plain(position.break_even),
+        "entryPrice": mean(position.entry),
+        "breakEvenPrice": mean(position.break_even),
         "markPrice": money(listing.mark),
         "unRealizedProfit": money(position.unrealised(listing.mark)),
         "liquidationPrice": plain(_liquidation_price(exchange, listing)),
@@ -239,8 +239,8 @@ def _account_position(
             "openOrderInitialMargin": money(exposure.order_margin),
             "leverage": str(exposure.leverage),
             "isolated": False,
-            "entryPrice": plain(position.entry),
-            "breakEvenPrice": plain(position.break_even),
+            "entryPrice": mean(position.entry),
+            "breakEvenPrice": mean(position.break_even),
             "maxNotional": plain(largest_notional(exposure.leverage)),
             "bidNotional": plain(exposure.bids),
             "askNotional": plain(exposure.asks),

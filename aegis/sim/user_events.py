@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from aegis.sim.account import Account, Exposure
-from aegis.sim.amounts import money, padded, plain
+from aegis.sim.amounts import mean, money, padded, plain
 from aegis.sim.listing import Listing
 from aegis.sim.order import Execution, Order, OrderType, Step, Trade
 
@@ -34,7 +34,7 @@ def order_trade_update(
         "f": asked.time_in_force,
         "q": plain(asked.quantity),
         "p": plain(asked.price),
-        "ap": plain(order.average_price),
+        "ap": mean(order.average_price),
         "sp": "0",
         "x": execution.step,
         "X": order.status,
@@ -74,14 +74,14 @@ def account_update(account: Account, listing: Listing, now_ms: int) -> bytes:
     row = {
         "s": symbol,
         "pa": plain(position.quantity),
-        "ep": plain(position.entry),
+        "ep": mean(position.entry),
         "cr": plain(position.realised),
         "up": money(position.unrealised(listing.mark)),
         "mt": "cross",
         "iw": "0",
         "ps": "BOTH",
         "ma": asset,
-        "bep": plain(position.break_even),
+        "bep": mean(position.break_even),
     }
     balance = {"a": asset, "wb": wallet, "cw": wallet, "bc": "0"}
     update = {"B": [balance], "P": [row], "m": "ORDER"}

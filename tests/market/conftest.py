@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aegis.market.analysis import Analysis
 from aegis.market.records import TICK, TickKind
-from aegis.market.state import Parameters
+from aegis.market.parameters import Parameters
 
 START_MS = 1_700_000_000_000
 

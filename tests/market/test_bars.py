@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from aegis.market.analysis import Analysis
 from aegis.market.bars import FLAG_BROKEN, HISTORY
 from aegis.market.records import TICK, TickKind
-from aegis.market.state import Parameters
+from aegis.market.parameters import Parameters
 
 START_NS = 1_700_000_000_000 * 1_000_000
 

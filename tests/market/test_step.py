@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from aegis.market.analysis import Analysis
 from aegis.market.records import TICK, TickKind
 from aegis.market.signals import Reason, SignalKind
-from aegis.market.state import Parameters
+from aegis.market.parameters import Parameters
 
 START_NS = 1_700_000_000_000 * 1_000_000
 UPWARD = (10.0, 11.0, 12.0, 15.0, 12.0, 11.0, 12.0, 13.0, 16.0)

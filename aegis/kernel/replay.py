@@ -1,0 +1,274 @@
+"""The third driver: handlers called directly, with no loop, on a clock that is moved by hand.
+
+A replay of a million messages does not need a scheduler: nothing in it waits for the outside. Here a `tell` queues as
+everywhere, and `run` calls the handlers one after the other until no message is left. The same actors run unchanged as
+long as they wait only for each other: `send`, `ask`, `spawn` and `offload` work, a timer fires when the clock is moved
+past it, and a handler that waits for anything else is an error. A failure is never retried: it comes out of `run`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Coroutine, Hashable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from aegis.errors import HandlerBlocked
+from aegis.kernel.actor import Actor
+from aegis.kernel.cell import Cell, State
+from aegis.kernel.clock import ManualClock
+from aegis.kernel.context import Context
+from aegis.kernel.driver import Driver
+from aegis.kernel.mailbox import INTERRUPT, Delivery
+from aegis.kernel.realm import Realm
+from aegis.kernel.receipt import Reply
+from aegis.kernel.ref import ActorRef
+from aegis.kernel.supervisor import ESCALATE, Policy
+from aegis.kernel.timers import Timer
+
+__all__ = ["Replay"]
+
+T = TypeVar("T")
+
+
+class Replay(Realm):
+    """A system without a loop; use it as a context manager, which ends the actors in order, the last first.
+
+    with Replay() as replay:
+        brain = replay.call(replay.spawn(Brain, name="brain"))
+        for tick in ticks:
+            replay.advance_to(tick.event_ns)
+            replay.feed(brain, tick)
+    """
+
+    def __init__(self, name: str = "replay", *, seed: int = 0, start_ns: int = 0) -> None:
+        self._manual = ManualClock(start_ns)
+        super().__init__(name, self._manual, seed, 0.0, Driver())
+        self._ready: deque[_Player] = deque()
+        self._tasks: deque[Coroutine[Any, Any, object]] = deque()
+        self._players: dict[ActorRef, _Player] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for cell in reversed(self.living()):
+            cell.request_stop(f"{self.name} is closed" if error is None else error)
+            self.run()
+        while self._tasks:
+            self._tasks.popleft().close()
+
+    async def spawn(
+        self,
+        kind: type[Actor],
+        *args: Any,
+        name: str | None = None,
+        policy: Policy = ESCALATE,
+        **kwargs: Any,
+    ) -> ActorRef:
+        """Start an actor and call its `started`; the policy is not used, since nothing is retried here."""
+        cell = Cell(self, name or kind.__name__.lower(), kind, args, kwargs, policy)
+        cell.ref = _ReplayRef(cell, self)
+        self.enter(cell)
+        player = self._players[cell.ref] = _Player(self, cell, self._ready)
+        await player.start()
+        return cell.ref
+
+    def leave(self, cell: Cell) -> None:
+        """Forget an actor that has ended, but not its figures."""
+        super().leave(cell)
+        del self._players[cell.ref]
+
+    def feed(self, ref: ActorRef, message: object) -> None:
+        """Tell a message and run: the same as the two calls, and faster where nothing else waits."""
+        player = self._players.get(ref)
+        if player is None or not player.take(message):
+            ref.tell(message)
+        if self._ready or self._tasks:
+            self.run()
+
+    def run(self) -> None:
+        """Call handlers until no message is left.
+
+        Raises:
+            HandlerBlocked: when a handler waits for what nothing here can bring about.
+            Exception: what a handler raised.
+        """
+        while self._ready or self._tasks:
+            self.call(self._step(None))
+
+    def advance_to(self, now_ns: int) -> None:
+        """Move the clock, and on the way fire each timer at its time, with all that follows from it."""
+        timers = self.timers
+        while (due_ns := timers.next_due_ns()) is not None and due_ns <= now_ns:
+            self._manual.move_to(max(due_ns, self._manual.monotonic_ns()))
+            timers.fire_due()
+            self.run()
+        self._manual.move_to(now_ns)
+
+    def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Drive a coroutine to its end; it may use the replay's actors.
+
+        Raises:
+            HandlerBlocked: when it waits for anything else.
+        """
+        try:
+            coroutine.send(None)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+        coroutine.close()  # it has yielded to a loop that is not there
+        raise HandlerBlocked("a handler waits for something outside of the replay")
+
+    async def until(self, holds: Callable[[], bool]) -> bool:
+        """Call handlers until something holds, or no message is left; returns whether it holds."""
+        while not holds():
+            if not self._ready and not self._tasks:
+                return False
+            await self._step(holds)
+        return True
+
+    async def wait_until(self, holds: Callable[[], bool], what: str) -> None:
+        """Call handlers until something holds.
+
+        Raises:
+            HandlerBlocked: when no message is left and it does not.
+        """
+        if not await self.until(holds):
+            raise HandlerBlocked(
+                f"{what} will never come: no message is left, or its actor waits itself"
+            )
+
+    def _step(self, holds: Callable[[], bool] | None) -> Coroutine[Any, Any, object]:
+        return self._tasks.popleft() if self._tasks else self._ready.popleft().play(holds)
+
+    def start_soon(self, function: Callable[..., Coroutine[Any, Any, object]], *args: Any) -> None:
+        """Run a task when the handler at work has returned."""
+        self._tasks.append(function(*args))
+
+
+class _Player:
+    """One actor of a replay. It is among the ready ones while it has messages and no handler at work."""
+
+    def __init__(self, replay: Replay, cell: Cell, ready: deque[_Player]) -> None:
+        self._replay = replay
+        self._cell = cell
+        self._ready = ready
+        self._is_busy = True
+        self._timers: dict[Hashable, Timer] = {}
+        self._actor = cell.make()
+        self._actor.ctx = Context(cell, replay.start_soon, self._timers)
+
+    async def start(self) -> None:
+        """Call `started`, and be ready for messages from then on."""
+        await self._actor.started()
+        self._cell.state = State.RUNNING
+        self._rest()
+
+    def take(self, message: object) -> bool:
+        """Handle a message at once, past the mailbox; False when it has to queue up like any other."""
+        cell = self._cell
+        handler = cell.handlers.get(type(message))
+        if handler is None or handler.ttl_ns or self._is_busy or cell.mailbox.mask:
+            return False
+        cell.mailbox.accepted[handler.level] += 1
+        cell.taken += 1
+        self._is_busy = True
+        try:
+            result = handler.function(self._actor, message)
+            if handler.is_async:
+                self._replay.call(result)
+        finally:
+            self._rest()
+        cell.handler_counts[0] += 1
+        return True
+
+    async def play(self, holds: Callable[[], bool] | None) -> None:
+        """Call the actor's handlers until its mailbox is empty, or something holds."""
+        cell = self._cell
+        actor, mailbox = self._actor, cell.mailbox
+        self._is_busy = True
+        try:
+            while mailbox.mask and (holds is None or not holds()):
+                envelope = mailbox.pop()
+                message, handler, receipt, _ = envelope
+                if receipt is not None or handler.ttl_ns:
+                    if handler is INTERRUPT:
+                        await self._end()
+                        return
+                    if not cell.is_wanted(envelope, cell.clock.monotonic_ns()):
+                        continue
+                    cell.in_hand = envelope
+                cell.taken += 1
+                result = handler.function(actor, message)
+                if handler.is_async:
+                    result = await result
+                cell.handler_counts[0] += 1  # virtual time does not pass in a handler
+                if receipt is not None:
+                    cell.in_hand = None
+                    receipt.done(result)
+        finally:
+            self._rest()
+
+    def _rest(self) -> None:
+        self._is_busy = False
+        mailbox = self._cell.mailbox
+        if mailbox.mask:
+            self._ready.append(self)
+        elif not mailbox.is_attended:
+            mailbox.on_arrival(self._arrive)
+
+    def _arrive(self) -> None:
+        if not self._is_busy:
+            self._ready.append(self)
+
+    async def _end(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        await self._actor.stopping(self._cell.reason)
+        self._cell.bury()
+        self._replay.leave(self._cell)
+
+
+class _ReplayRef(ActorRef):
+    """A reference whose waiting is done by calling the handlers that are waited for."""
+
+    __slots__ = ("_replay",)
+
+    def __init__(self, cell: Cell, replay: Replay) -> None:
+        super().__init__(cell)
+        self._replay = replay
+
+    async def send(self, message: object) -> Delivery:
+        await self._make_room(message)
+        return self.tell(message)
+
+    async def ask(self, message: object, *, timeout: float) -> Any:
+        del timeout  # virtual time does not pass while handlers are called
+        await self._make_room(message)
+        reply = Reply()
+        self.put_question(message, reply)
+        await self._replay.wait_until(lambda: reply.is_set, f"the answer of {self!r}")
+        return reply.result()
+
+    async def stop(self, reason: object = "stopped", *, grace_s: float | None = None) -> None:
+        del grace_s
+        self.cell.request_stop(reason)
+        await self.wait_stopped()
+
+    async def wait_stopped(self) -> object:
+        await self._replay.wait_until(lambda: self.cell.is_ended, f"the end of {self!r}")
+        return self.cell.reason
+
+    async def _make_room(self, message: object) -> None:
+        handler = self.cell.handlers.get(type(message))
+        mailbox = self.cell.mailbox
+        if handler is not None and mailbox.would_block(handler.level):
+            await self._replay.wait_until(
+                lambda: not mailbox.would_block(handler.level), f"room for {message!r}"
+            )
