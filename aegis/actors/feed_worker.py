@@ -17,20 +17,19 @@ import trio_websocket
 from aegis.actors.feed_protocol import LINE_BYTES_MAX, WorkerOrders, WorkerStatus, encode_line
 from aegis.actors.tick_sink import TickSink, TickWriter
 from aegis.compiled import forbid_compiling
-from aegis.errors import check
+from aegis.errors import Unavailable, check
 from aegis.kernel.clock import SystemClock, seeded_random
 from aegis.kernel.process import LineReader, die_with_parent
 from aegis.market.records import TICK, received_us
 from aegis.shm import Ring
 from aegis.venue.backoff import Backoff
 from aegis.venue.binance_streams import Route, by_route, market_url, subscribe_frames
+from aegis.venue.websocket import open_socket
 
 __all__ = ["Worker", "main"]
 
 QUEUE: Final = 65_536
 """Frames that may wait for us before the library stops reading, and so stops answering pings."""
-FRAME_BYTES_MAX: Final = 4 << 20
-RECEIVE_BYTES: Final = 1 << 16
 _STATUS_S: Final = 1.0
 _PACE_S: Final = 0.15
 """Between two SUBSCRIBE frames: a connection may send ten messages a second."""
@@ -58,7 +57,10 @@ class Worker:
     async def report(self, output: trio.abc.SendStream) -> None:
         """Send a line of figures each second, and one at once when everything is subscribed."""
         while True:
-            await output.send_all(encode_line(self.status()) + b"\n")
+            try:
+                await output.send_all(encode_line(self.status()) + b"\n")
+            except trio.BrokenResourceError:
+                return  # the parent is gone: the end of our input says so too
             with trio.move_on_after(_STATUS_S):
                 await self._subscribed.wait()
                 self._subscribed = trio.Event()
@@ -83,20 +85,15 @@ class Worker:
         broken = self._orders.broken_before
         while True:
             try:
-                async with trio_websocket.open_websocket_url(
-                    market_url(self._orders.streams_url, route),
-                    message_queue_size=QUEUE,
-                    max_message_size=FRAME_BYTES_MAX,
-                    receive_buffer_size=RECEIVE_BYTES,
-                ) as socket:
+                url = market_url(self._orders.streams_url, route)
+                async with open_socket(url, queue=QUEUE) as socket:
                     self._connects += 1
                     if broken:
                         await self._sink.mark_gaps(self._routes[route], self._now_us())
                     backoff.succeeded()
                     await self._converse(socket, route)
-            except (trio_websocket.HandshakeError, trio_websocket.ConnectionClosed, OSError):
-                # Nothing to add: `connects` shows it, and a GAP marks the place in the ring.
-                pass
+            except* Unavailable:
+                pass  # `connects` shows it, and a GAP marks the place in the ring
             broken = True
             await trio.sleep(backoff.next_s())
 
@@ -106,12 +103,15 @@ class Worker:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._subscribe, socket, route)
             nursery.start_soon(self._watch_silence, route, nursery.cancel_scope)
-            while True:
-                frame = await socket.get_message()
-                self._frames[route] += 1
-                reply = await self._sink.take(frame, self._now_us())
-                if reply is not None and reply.is_acknowledgement:
-                    self._acknowledge(route)
+            await self._read(socket, route)
+
+    async def _read(self, socket: trio_websocket.WebSocketConnection, route: Route) -> None:
+        while True:
+            frame = await socket.get_message()
+            self._frames[route] += 1
+            reply = await self._sink.take(frame, self._now_us())
+            if reply is not None and reply.is_acknowledgement:
+                self._acknowledge(route)
 
     async def _subscribe(self, socket: trio_websocket.WebSocketConnection, route: Route) -> None:
         for frame in subscribe_frames(self._routes[route]):
@@ -153,7 +153,6 @@ async def work() -> None:
             while await lines.read() is not None:
                 pass  # nothing more is said to it; the end is what it waits for
             nursery.cancel_scope.cancel()
-        await output.send_all(encode_line(worker.status()) + b"\n")
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from aegis.venue import binance_codec as codec
 from aegis.venue.backoff import Backoff
 from aegis.venue.binance_streams import private_url
 from aegis.venue.port import OrderUpdate
+from aegis.venue.websocket import open_socket
 
 __all__ = ["listen_to_account"]
 
@@ -47,16 +48,12 @@ async def listen_to_account(
     while True:
         try:
             key = await open_listen_key()
-            async with trio_websocket.open_websocket_url(
-                private_url(base_url, key), message_queue_size=QUEUE
-            ) as socket:
+            async with open_socket(private_url(base_url, key), queue=QUEUE) as socket:
                 backoff.succeeded()
                 hear(StreamBack())
                 await _read(socket, open_listen_key, hear)
-        except (Unavailable, trio_websocket.HandshakeError, trio_websocket.ConnectionClosed) as why:
-            _log.warning("user_stream_lost", why=repr(why))
-        except OSError as why:
-            _log.warning("user_stream_unreachable", why=repr(why))
+        except* Unavailable as group:
+            _log.warning("user_stream_lost", why=str(group.exceptions[0]))
         await trio.sleep(backoff.next_s())
 
 
@@ -68,18 +65,23 @@ async def _read(
     """Read until the key expires or the connection ends."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_keep_alive, open_listen_key, nursery.cancel_scope)
-        while True:
-            frame = await socket.get_message()
-            try:
-                event = codec.decode_user(frame if isinstance(frame, bytes) else frame.encode())
-            except Refused as why:
-                _log.error("user_event_unreadable", why=str(why))
-                continue
-            if isinstance(event, codec.ListenKeyExpired):
-                break
-            if isinstance(event, OrderUpdate):
-                hear(Updated(event))
+        while await _take(socket, hear):
+            pass
         nursery.cancel_scope.cancel()
+
+
+async def _take(socket: trio_websocket.WebSocketConnection, hear: Callable[[object], None]) -> bool:
+    """Read one frame; False once the key has expired."""
+    frame = await socket.get_message()
+    try:
+        event = codec.decode_user(frame)
+    except Refused as why:
+        # A fill that cannot be read is still found: every order is asked for that stays open too long.
+        _log.error("user_event_unreadable", why=str(why))
+        return True
+    if isinstance(event, OrderUpdate):
+        hear(Updated(event))
+    return not isinstance(event, codec.ListenKeyExpired)
 
 
 async def _keep_alive(

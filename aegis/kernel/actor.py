@@ -79,10 +79,13 @@ class Handler:
         )
 
 
-def on(kind: type[M]) -> Callable[[Callable[[A, M], R]], Callable[[A, M], R]]:
-    """Mark a method as the handler of one message type; stack it for several."""
+def on(kind: type[M]) -> Callable[[Callable[[A, M], R]], Callable[[A, Any], R]]:
+    """Mark a method as the handler of one message type; stack it for several.
 
-    def decorate(method: Callable[[A, M], R]) -> Callable[[A, M], R]:
+    A type checker sees that the method takes the type; of stacked ones, the one next to the method.
+    """
+
+    def decorate(method: Callable[[A, M], R]) -> Callable[[A, Any], R]:
         kinds = getattr(method, "handles", ())
         method.handles = (kind, *kinds)  # type: ignore[attr-defined]
         return method

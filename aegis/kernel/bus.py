@@ -5,64 +5,55 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-import attrs
-
-from aegis.errors import Refused
+from aegis.errors import Broken, Refused
 from aegis.kernel.actor import Handler
-from aegis.kernel.clock import Clock, ambient_clock
 from aegis.kernel.level import Level
-from aegis.kernel.mailbox import Delivery, Mailbox
+from aegis.kernel.mailbox import INTERRUPT, Delivery, Mailbox
 from aegis.kernel.message import Priority
 from aegis.kernel.ref import ActorRef
 
-__all__ = ["Bus", "Lag", "Subscription"]
+__all__ = ["Bus", "Subscription"]
 
 E = TypeVar("E")
 
-_LEVEL = Priority.INGEST  # a subscription uses one level of a mailbox; any but SYSTEM would do
 _DEFAULT = Level.drop_oldest(1024)
+_LEVEL = Priority.INGEST  # a subscription uses one level of a mailbox; any but SYSTEM would do
 
 
 class Bus:
     """Brings events from those who publish to those who listen; neither knows the other.
 
-    Each subscriber has a bounded box of its own. A slow one loses by its own policy, and sees how much; it never slows
-    down a publisher or another subscriber.
+    Each subscriber has a bounded box of its own. A slow one loses by its own policy, and can see how much; it slows
+    down neither a publisher nor another subscriber.
     """
 
-    def __init__(self, clock: Clock | None = None) -> None:
-        self._clock = clock or ambient_clock()
-        # Tuples that are replaced: a subscriber may come or go while an event is on its way.
+    def __init__(self) -> None:
+        # Tuples that are replaced, because a subscriber may come or go while an event is on its way.
         self._subscribers: dict[type, tuple[Subscription[Any] | ActorRef, ...]] = {}
-        self._is_open = True
 
     def publish(self, event: object) -> int:
-        """Give an event to all who listen to its type; returns to how many it was delivered."""
-        now_ns = self._clock.monotonic_ns()
-        delivered = 0
+        """Give an event to all who listen to its exact type; returns how many took it."""
+        taken = 0
         for subscriber in self._subscribers.get(type(event), ()):
-            if isinstance(subscriber, ActorRef):
-                delivery = subscriber.tell(event)
-                if delivery is Delivery.DEAD:
-                    self.remove(type(event), subscriber)
-            else:
-                delivery = subscriber.put(event, now_ns)
-            delivered += delivery < Delivery.REJECTED
-        return delivered
+            delivery = subscriber.tell(event)
+            if delivery is Delivery.DEAD:
+                self.remove(type(event), subscriber)
+            taken += delivery < Delivery.REJECTED
+        return taken
 
     def subscribe(self, topic: type[E], level: Level = _DEFAULT) -> Subscription[E]:
         """Listen to one type of event from now on.
 
         Args:
-            topic: the exact type.
-            level: how many events may wait and what is lost then. Nobody can be blocked: here `block` is `reject`.
+            topic: the type.
+            level: how many events may wait, and what is lost then. Nobody can be made to wait: `block` is `reject`.
         """
         subscription = Subscription(self, topic, level)
         self._add(topic, subscription)
         return subscription
 
     def forward(self, topic: type, ref: ActorRef) -> None:
-        """Have events told to an actor, by its own mailbox's policies, as long as it lives.
+        """Have events told to an actor, under its own mailbox's policies, as long as it lives.
 
         Raises:
             Refused: when it has no handler for them.
@@ -72,10 +63,85 @@ class Bus:
         self._add(topic, ref)
 
     def remove(self, topic: type, subscriber: Subscription[Any] | ActorRef) -> None:
-        """Bring no more events to a subscriber."""
-        rest = tuple(each for each in self._subscribers.get(topic, ()) if each is not subscriber)
-        self._subscribers[topic] = rest
+        """Bring no more events of a type to a subscriber."""
+        listening = self._subscribers.get(topic, ())
+        self._subscribers[topic] = tuple(each for each in listening if each is not subscriber)
 
     def close(self) -> None:
-        """End all subscriptions: each iteration ends once it has taken what waits."""
-        ...
+        """Close all subscriptions and forget the actors."""
+        listening, self._subscribers = self._subscribers, {}
+        for subscribers in listening.values():
+            for subscriber in subscribers:
+                if isinstance(subscriber, Subscription):
+                    subscriber.close()
+
+    def _add(self, topic: type, subscriber: Subscription[Any] | ActorRef) -> None:
+        self._subscribers[topic] = (*self._subscribers.get(topic, ()), subscriber)
+
+
+class Subscription(Generic[E]):
+    """One listener's box: an async iterator for one task, and a context manager that closes it."""
+
+    def __init__(self, bus: Bus, topic: type[E], level: Level) -> None:
+        self._bus = bus
+        self._topic = topic
+        self._is_open = True
+        self._box = Mailbox({_LEVEL: level})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> E:
+        """Wait for the next event; the iteration ends when it is closed and nothing waits."""
+        box = self._box
+        while True:
+            if not box.mask:
+                if not self._is_open:
+                    raise StopAsyncIteration
+                await box.wait()
+            event, handler, _, _ = box.pop()
+            if handler is not INTERRUPT:
+                return event  # type: ignore[no-any-return]  # the box holds what `publish` was given
+
+    @property
+    def lag(self) -> int:
+        """Events that wait."""
+        return self._box.depths()[_LEVEL]
+
+    @property
+    def lost(self) -> int:
+        """Events lost so far: dropped, conflated or rejected."""
+        box = self._box
+        return box.dropped[_LEVEL] + box.conflated[_LEVEL] + box.rejected[_LEVEL]
+
+    def tell(self, event: E) -> Delivery:
+        """Take an event, as the bus does; neither waits nor raises."""
+        if not self._is_open:
+            return Delivery.DEAD
+        return self._box.put(_LEVEL, (event, _EVENT, None, 0))
+
+    def close(self) -> None:
+        """Take no more events; what waits can still be iterated over."""
+        if self._is_open:
+            self._is_open = False
+            self._bus.remove(self._topic, self)
+            if self._box.is_attended:
+                self._box.interrupt()
+
+
+def _not_handled(_actor: object, _event: object) -> None:
+    raise Broken("an event is taken by iterating over its subscription")
+
+
+_EVENT = Handler(_not_handled, object, level=_LEVEL, ttl_ns=0, is_async=False)

@@ -9,7 +9,8 @@ blocked the conductor lets exactly one go on, and Trio's shuffle has nothing to 
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -51,7 +52,7 @@ class Conductor(Driver):
         self._asleep: Task | None = None
         self._settling: list[trio.Event] = []
         self._scope = trio.CancelScope(shield=True)
-        self._is_closing = False
+        self._skips = 0
         self._is_over = False
         self.steps = 0
 
@@ -67,7 +68,7 @@ class Conductor(Driver):
                     self._grant()
                 elif self._settling:
                     self._settled()
-                elif not (self._is_closing and self._skip()):
+                elif not (self._skips and self._skip()):
                     await self._sleep()
 
     async def settle(self) -> None:
@@ -77,10 +78,15 @@ class Conductor(Driver):
         self._wake()
         await event.wait()
 
-    def close(self) -> None:
-        """From here on let time pass whenever nothing else happens, so that every grace comes to its end."""
-        self._is_closing = True
+    @contextmanager
+    def letting_time_pass(self) -> Iterator[None]:
+        """Within the block, jump to the next deadline whenever nothing else happens."""
+        self._skips += 1
         self._wake()
+        try:
+            yield
+        finally:
+            self._skips -= 1
 
     def stop(self) -> None:
         """Stop conducting; Trio decides the rest."""

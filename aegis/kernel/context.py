@@ -59,7 +59,7 @@ class Context:
     ) -> None:
         """Tell this actor a message again and again; replaces the timer with this key.
 
-        A tick is left out while the one before it still waits, so a slow actor is never flooded.
+        A tick is left out while the one before it has not been handled, so a slow actor is never flooded.
 
         Args:
             key: names the timer within this incarnation.

@@ -7,8 +7,7 @@ need no way back to the caller: they are the caller's own.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import TypeVar, TypeVarTuple
 
 import trio
@@ -22,7 +21,7 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
-from aegis.errors import Refused, Unavailable
+from aegis.errors import Refused, Unavailable, check
 from aegis.kernel.clock import ambient_clock, is_virtual
 from aegis.kernel.message import Priority
 
@@ -58,8 +57,11 @@ class Dispatcher:
         Raises:
             Unavailable: when the dispatcher is closed, or is closed without draining while the job is queued.
         """
-        async with self._workers.one(priority):
+        await self._workers.acquire(priority)
+        try:
             return await function(*args)
+        finally:
+            self._workers.release()
 
     async def submit_cpu_bound(
         self,
@@ -74,11 +76,14 @@ class Dispatcher:
         Raises:
             Unavailable: as `submit`.
         """
-        async with self._threads.one(priority):
+        await self._threads.acquire(priority)
+        try:
             if is_virtual(ambient_clock()):
                 return function(*args)
-            # There are as many threads as workers here, so the limiter, which knows no priorities, never queues.
+            # It has a token for each worker, so the limiter, which knows no priorities, never queues.
             return await trio.to_thread.run_sync(function, *args, limiter=self._limiter)
+        finally:
+            self._threads.release()
 
     @property
     def queued(self) -> int:
@@ -133,20 +138,28 @@ class _Workers:
         """Tasks that wait."""
         return sum(len(queue) for queue in self._queues)
 
-    @asynccontextmanager
-    async def one(self, priority: Priority) -> AsyncIterator[None]:
-        """Have a worker for the length of a block."""
+    async def acquire(self, priority: Priority) -> None:
+        """Wait for a worker."""
+        await checkpoint_if_cancelled()
         if not self._is_open:
             raise Unavailable("the dispatcher is closed")
-        await checkpoint_if_cancelled()
-        if self.running < self._count:
-            self._begin()
-        else:
+        if self.running == self._count:
             await self._queue_up(self._queues[priority])
-        try:
-            yield
-        finally:
-            self._end()
+            return
+        if self.running == 0:
+            self.idle = trio.Event()
+        self.running += 1
+
+    def release(self) -> None:
+        """Hand the worker over to the most urgent task that waits, so that nobody comes in between."""
+        check(self.running > 0, "only a worker that runs is released")
+        for queue in self._queues:
+            if queue:
+                reschedule(queue.popleft().task)
+                return
+        self.running -= 1
+        if self.running == 0:
+            self.idle.set()
 
     def close(self, *, drain: bool) -> None:
         """Take nobody more; without draining, turn away those who wait."""
@@ -169,21 +182,6 @@ class _Workers:
         await wait_task_rescheduled(abort)
         if job.is_turned_away:
             raise Unavailable("the dispatcher was closed before the job's turn came")
-
-    def _begin(self) -> None:
-        if self.running == 0:
-            self.idle = trio.Event()
-        self.running += 1
-
-    def _end(self) -> None:
-        """Hand the worker over to the most urgent task that waits, so that nobody comes in between."""
-        for queue in self._queues:
-            if queue:
-                reschedule(queue.popleft().task)
-                return
-        self.running -= 1
-        if self.running == 0:
-            self.idle.set()
 
 
 class _Job:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import trio
@@ -60,13 +60,14 @@ async def open_kit(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(conductor.run, name=f"{name} conductor")
         try:
-            async with open_system(
-                name, clock=timeline.clock, seed=seed, grace_s=grace_s, driver=conductor
-            ) as system:
-                kit = Kit(system, conductor, timeline)
-                yield kit
-                kit.end_probes()
-                conductor.close()
+            with ExitStack() as closing:
+                async with open_system(
+                    name, clock=timeline.clock, seed=seed, grace_s=grace_s, driver=conductor
+                ) as system:
+                    kit = Kit(system, conductor, timeline)
+                    yield kit
+                    kit.end_probes()
+                    closing.enter_context(conductor.letting_time_pass())
         finally:
             conductor.stop()
 
@@ -98,8 +99,9 @@ class Kit:
         policy: Policy = ESCALATE,
         **kwargs: Any,
     ) -> ActorRef:
-        """Start an actor at the top of the tree; see `Group.spawn`."""
-        return await self.system.spawn(kind, *args, name=name, policy=policy, **kwargs)
+        """Start an actor at the top of the tree, with as much time as its start takes; see `Group.spawn`."""
+        with self._conductor.letting_time_pass():
+            return await self.system.spawn(kind, *args, name=name, policy=policy, **kwargs)
 
     def probe(self, name: str = "probe") -> Probe:
         """Make a reference whose messages the test reads."""

@@ -1,4 +1,4 @@
-"""Timers: one heap and one task a system, and at most one tick of each timer in its actor's mailbox."""
+"""Timers: one heap and one task a system, and at most one tick of each timer on its way."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Beat(Enum):
 class Timer:
     """One timer of one incarnation, and the receipt of its own ticks.
 
-    As their receipt it knows whether the last tick still waits, and a tick of a cancelled timer is void: it does not
+    As their receipt it knows whether the last tick has been handled, and a tick of a cancelled timer is void: it does not
     reach a handler even when it was in the mailbox already.
     """
 
-    __slots__ = ("_deliver", "_on_end", "_timers", "_waits", "beat", "period_ns", "void")
+    __slots__ = ("_deliver", "_is_out", "_on_end", "_timers", "beat", "period_ns", "void")
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Timer:
         self._timers = timers
         self._deliver = deliver
         self._on_end = on_end
-        self._waits = False
+        self._is_out = False
         timers.arm(self, timers.now_ns() + self.period_ns)
 
     def cancel(self) -> None:
@@ -61,13 +61,13 @@ class Timer:
             self._timers.forget()
 
     def fire(self, due_ns: int) -> None:
-        """Tick, unless the last tick still waits, and arm again where the beat is a fixed rate."""
+        """Tick, unless the last tick has not been handled, and arm again where the beat is a fixed rate."""
         if self.beat is Beat.FIXED_RATE:
             behind = self._timers.now_ns() - due_ns
             self._timers.arm(self, due_ns + (behind // self.period_ns + 1) * self.period_ns)
-        if self._waits:
+        if self._is_out:
             return
-        self._waits = True
+        self._is_out = True
         if self._deliver(self) >= Delivery.REJECTED:
             self._over()
 
@@ -80,7 +80,7 @@ class Timer:
         self._over()
 
     def _over(self) -> None:
-        self._waits = False
+        self._is_out = False
         if self.void:
             return
         if self.beat is Beat.ONCE:

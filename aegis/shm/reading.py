@@ -135,6 +135,8 @@ def release(handle: int, count: int) -> int:
     done = load_relaxed(handle + NEXT)
     if count < 0 or done + count - load_relaxed(handle + LIMIT) > 0:
         return -1
+    if count == 0:
+        return 0
     fence_acquire()
     intact = count if load_relaxed(slot_of(handle, done)) == done + 1 else 0
     if intact != count:

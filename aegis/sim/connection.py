@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 
 import attrs
 import trio
@@ -21,7 +22,6 @@ __all__ = ["Connection", "SocketTerms"]
 _MESSAGES_A_SECOND = 10
 _LAST_WORDS_S = 5.0  # how long a closing handshake may take
 _POLICY_VIOLATION = 1008
-_GOING_AWAY = 1001
 
 
 @attrs.frozen
@@ -61,6 +61,7 @@ class Connection:
         limit = None if target.route is Route.PRIVATE else terms.outbox_bytes
         self._outbox = Outbox(limit)
         self._scope = trio.CancelScope()
+        self._farewell: str | None = None  # why the client is sent away
         self.subscribe(target.streams)
 
     @property
@@ -81,12 +82,12 @@ class Connection:
             self._hub.unsubscribe(self, [name])
 
     def send(self, frame: bytes) -> None:
-        """Queue a frame; a client too slow for its outbox gets a little time to hear why it is cut off."""
+        """Queue a frame; a client too slow for its outbox is cut off."""
         if not self._outbox.put(frame):
-            self._scope.deadline = min(self._scope.deadline, trio.current_time() + _LAST_WORDS_S)
+            self._leave("Slow consumer")
 
     async def drained(self, size: int) -> None:
-        """Wait until no more than so many bytes are queued."""
+        """Wait until no more than so many bytes are queued, or the connection is going."""
         await self._outbox.at_most(size)
 
     def drop(self) -> None:
@@ -96,40 +97,42 @@ class Connection:
     async def serve(self) -> None:
         """Serve until the client goes, is sent away, or 24 hours are over."""
         self._scope.deadline = trio.current_time() + self._terms.lifetime_s
-        with self._scope:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._write)
-                nursery.start_soon(self._ping)
-                await self._read()
-                nursery.cancel_scope.cancel()
-        self._outbox.close()
-        self.unsubscribe(self.streams)
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._read)
+                    nursery.start_soon(self._write)
+                    nursery.start_soon(self._ping)
+        finally:
+            self._outbox.close()
+            self.unsubscribe(self.streams)
 
     async def _read(self) -> None:
         """Carry out control frames, at most ten a second."""
         arrivals: deque[float] = deque(maxlen=_MESSAGES_A_SECOND)
-        while True:
+        while self._farewell is None:
             try:
                 message = await self._websocket.get_message()
             except ConnectionClosed:
-                return None
+                self._scope.cancel()
+                return
             now = trio.current_time()
             if len(arrivals) == _MESSAGES_A_SECOND and now - arrivals[0] < 1.0:
-                return await self._close(_POLICY_VIOLATION, "Too many requests")
+                self._leave("Too many requests")
+                return
             arrivals.append(now)
             reply, last = answer(message, self)
             self.send(text_frame(reply))
             if last:
-                await self._outbox.at_most(0)
-                return await self._close(_POLICY_VIOLATION, "Invalid request")
+                self._leave("Invalid request")
 
     async def _write(self) -> None:
-        while data := await self._outbox.take():
-            try:
+        """Send what waits, all of it in one piece; at the end say why the connection is closed."""
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            while data := await self._outbox.take():
                 await self._stream.send_all(data)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                return
-        await self._close(_POLICY_VIOLATION, "Slow consumer")
+            await self._websocket.aclose(_POLICY_VIOLATION, self._farewell)
+        self._scope.cancel()
 
     async def _ping(self) -> None:
         """Ask for a sign of life; without one for ten minutes the connection ends."""
@@ -141,9 +144,12 @@ class Connection:
                 except ConnectionClosed:
                     return
             if patience.cancelled_caught:
-                await self._close(_POLICY_VIOLATION, "Pong timeout")
+                self._leave("Pong timeout")
+                return
 
-    async def _close(self, code: int, reason: str) -> None:
-        with trio.move_on_after(_LAST_WORDS_S):
-            await self._websocket.aclose(code, reason)
-        self._scope.cancel()
+    def _leave(self, why: str) -> None:
+        """Close after what waits now, and soon: a client that does not listen is cut off without a word."""
+        self._farewell = self._farewell or why
+        self._outbox.close()
+        deadline = trio.current_time() + _LAST_WORDS_S
+        self._scope.deadline = min(self._scope.deadline, deadline)

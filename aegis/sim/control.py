@@ -41,13 +41,13 @@ def answer(message: str | bytes, session: Session) -> tuple[bytes, bool]:
     request: dict[str, Any] = {}
     try:
         request = _read(message)
-        method = _METHODS.get(request.get("method", ""))
+        method = _METHODS.get(str(request.get("method")))
         if method is None:
             raise _unknown_method(request)
         result = method(session, _checked_params(request))
     except Rejected as refusal:
         error: dict[str, Any] = {"error": {"code": refusal.code, "msg": refusal.text}}
-        if "id" in request:
+        if _is_identity(request.get("id")):
             error["id"] = request["id"]
         return _encode(error), refusal.code == INVALID_JSON
     return _encode({"result": result, "id": request["id"]}), False
@@ -73,11 +73,14 @@ def _unknown_method(request: dict[str, Any]) -> Rejected:
 
 
 def _checked_params(request: dict[str, Any]) -> list[Any]:
-    identity = request.get("id")
-    if not isinstance(identity, int) or isinstance(identity, bool) or identity < 0:
+    if not _is_identity(request.get("id")):
         raise Rejected(2, "Invalid request: request ID must be an unsigned integer")
     params = request.get("params", [])
     return params if isinstance(params, list) else [params]
+
+
+def _is_identity(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**64
 
 
 def _names(params: list[Any]) -> list[str]:

@@ -10,6 +10,7 @@ import trio
 
 __all__ = ["HttpReply", "HttpRequest", "serve_http"]
 
+_HEAR_OUT_S = 1.0
 _LARGEST_BODY = 1024 * 1024
 
 
@@ -50,6 +51,7 @@ async def serve_http(stream: trio.abc.Stream, respond: Respond) -> None:
         except h11.RemoteProtocolError as error:
             if connection.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
                 await _send(stream, connection, HttpReply(error.error_status_hint, b"{}"))
+                await _hear_out(stream)
             return
         if request is None:
             return
@@ -98,3 +100,10 @@ async def _send(stream: trio.abc.Stream, connection: h11.Connection, reply: Http
     data += connection.send(h11.Data(data=reply.body)) or b""
     data += connection.send(h11.EndOfMessage()) or b""
     await stream.send_all(data)
+
+
+async def _hear_out(stream: trio.abc.Stream) -> None:
+    """Read what the client still sends, for a while: closing before that would reset our last reply away."""
+    with trio.move_on_after(_HEAR_OUT_S):
+        while await stream.receive_some(65_536):
+            continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -36,7 +35,7 @@ class Hub:
     """
 
     def __init__(self) -> None:
-        self._subscribers: defaultdict[str, dict[Subscriber, None]] = defaultdict(dict)
+        self._subscribers: dict[str, dict[Subscriber, None]] = {}
         self._changed = trio.Event()
         self.silent: set[str] = set()
 
@@ -44,17 +43,20 @@ class Hub:
         """Let a connection hear streams, or on the private route a listen key."""
         for name in names:
             if subscriber.route is Route.PRIVATE or route_of(name) is subscriber.route:
-                self._subscribers[name][subscriber] = None
+                self._subscribers.setdefault(name, {})[subscriber] = None
         self._changed.set()
 
     def unsubscribe(self, subscriber: Subscriber, names: Iterable[str]) -> None:
         """Let a connection hear streams no more."""
         for name in names:
-            self._subscribers[name].pop(subscriber, None)
+            others = self._subscribers.get(name, {})
+            others.pop(subscriber, None)
+            if not others:
+                self._subscribers.pop(name, None)
 
     def heard(self, name: str) -> bool:
         """Return whether anybody hears a stream."""
-        return bool(self._subscribers.get(name))
+        return name in self._subscribers
 
     async def until_heard(self, names: Iterable[str]) -> None:
         """Wait until each of these streams has a subscriber."""
@@ -80,9 +82,9 @@ class Hub:
             each.send(text_frame(frame if each.combined else bytes(payload)))
 
     def tell(self, listen_key: str, event: str, payload: bytes) -> None:
-        """Send a user-data event to those who hear the listen key and want that event."""
+        """Send a user-data event to those who hear the listen key and want that event; its end concerns all."""
         for each in self._subscribers.get(listen_key, ()):
-            if each.events is None or event in each.events:
+            if each.events is None or event in each.events or event == "listenKeyExpired":
                 each.send(text_frame(combined(listen_key, payload) if each.combined else payload))
 
     async def drained(self, size: int) -> None:

@@ -127,12 +127,14 @@ class SyntheticMarket:
         self._last = self._requote(now_ms)
         return self._last
 
-    def step(self, now_ms: int) -> list[Quoted | Printed]:
-        """Let 10 ms pass and return what happened in them, all at `now_ms`."""
+    def step(self, now_ms: int) -> Iterator[Quoted | Printed]:
+        """Let 10 ms pass and yield what happens in them, all at `now_ms`.
+
+        An id is taken when its event is asked for, so that fills in between keep the ids of the tape in order.
+        """
         self._move()
-        if self._rng.random() >= _ACTIVE:
-            return []
-        return list(self._burst(now_ms))
+        if self._rng.random() < _ACTIVE:
+            yield from self._burst(now_ms)
 
     def _move(self) -> None:
         """Move the fair price by one step of its leg and a jitter."""

@@ -38,6 +38,13 @@ class _Resting:
     order: Order
     ahead: Decimal
 
+    def see(self, quote: Quote) -> None:
+        """Shorten the queue ahead to what is quoted at the order's price, if the touch is there or has retired."""
+        touch, size = quote.touch(self.order.asked.side)
+        better = (self.order.asked.price - touch) * self.order.asked.side.sign
+        if better >= 0:
+            self.ahead = ZERO if better else min(self.ahead, size)
+
 
 class Matcher:
     """Own orders of one symbol against the market's book.
@@ -139,7 +146,7 @@ class Matcher:
                 continue
             side = order.asked.side
             if (order.asked.price - quote.touch(side.opposite)[0]) * side.sign < 0:
-                resting.ahead = min(resting.ahead, self._shown_ahead(order))
+                resting.see(quote)
                 continue
             quantity = min(order.remaining, self.book.left_at_touch(side.opposite))
             if quantity:
@@ -171,9 +178,6 @@ class Matcher:
         """List the open orders of a side by price, then by age."""
         mine = [each for each in self._resting.values() if each.order.asked.side is side]
         return sorted(mine, key=lambda each: -side.sign * each.order.asked.price)
-
-    def _shown_ahead(self, order: Order) -> Decimal:
-        return self.book.size_at(order.asked.side, order.asked.price)
 
     def _takes(self, asked: NewOrder) -> bool:
         return next(self.book.reachable(asked.side, asked.price), None) is not None
@@ -235,7 +239,8 @@ class Matcher:
         elif ioc:
             yield _expired(order, ExpiryReason.IOC_REMAINDER, now_ms)
         else:
-            self._resting[order.id] = _Resting(order, self._shown_ahead(order))
+            ahead = self.book.size_at(order.asked.side, order.asked.price)
+            self._resting[order.id] = _Resting(order, ahead)
 
 
 def _expired(order: Order, reason: ExpiryReason, now_ms: int) -> Execution:

@@ -22,38 +22,43 @@ class Outbox:
         self.closed = False
 
     def put(self, frame: bytes) -> bool:
-        """Add a frame and return whether it was taken; beyond the limit the box closes and throws away what waits."""
+        """Add a frame, and return False if it was one too many: then all that waits is gone and the box closed.
+
+        A closed box takes nothing and complains of nothing.
+        """
         if self.closed:
-            return False
+            return True
         self._frames.append(frame)
         self._bytes += len(frame)
         self._filled.set()
-        if self._limit is not None and self._bytes > self._limit:
-            self.close()
-        return not self.closed
+        if self._limit is None or self._bytes <= self._limit:
+            return True
+        self._frames.clear()
+        self.close()
+        return False
 
     def close(self) -> None:
-        """Throw away what waits, take nothing more, and wake whoever waits."""
+        """Take nothing more; what waits can still be taken out."""
         self.closed = True
-        self._frames.clear()
         self._filled.set()
         self._sent.set()
 
     async def take(self) -> bytes:
-        """Wait for frames and return all there are, joined; nothing once the box is closed.
+        """Wait for frames and return all there are, joined; nothing once the box is closed and empty.
 
         What the call before returned counts as sent now.
         """
         self._bytes = sum(map(len, self._frames))
         self._sent.set()
-        await self._filled.wait()
-        self._filled = trio.Event()
+        while not self._frames and not self.closed:
+            self._filled = trio.Event()
+            await self._filled.wait()
         data = b"".join(self._frames)
         self._frames.clear()
         return data
 
     async def at_most(self, size: int) -> None:
-        """Wait until no more than so many bytes are waiting or in flight."""
+        """Wait until no more than so many bytes are waiting or in flight, or the box is closed."""
         while self._bytes > size and not self.closed:
             self._sent = trio.Event()
             await self._sent.wait()

@@ -33,6 +33,7 @@ __all__ = [
 
 DRIVING = frozenset({"bookTicker", "trade", "aggTrade"})
 _NAME = b'{"stream":"'
+_LEAST, _MOST = Decimal("1e-12"), Decimal("1e12")
 _SAMPLE = 500  # frames a stream that are decoded to learn what is in it
 
 
@@ -69,13 +70,32 @@ class RecordedTrade(msgspec.Struct):
 
 _combined = msgspec.json.Decoder(_Combined).decode
 _quote = msgspec.json.Decoder(_Quote).decode
-recorded_trade = msgspec.json.Decoder(RecordedTrade).decode
+_trade = msgspec.json.Decoder(RecordedTrade).decode
 
 
-def recorded_quote(payload: msgspec.Raw) -> Quote:
-    """Read a bookTicker payload."""
-    found = _quote(payload)
+def recorded_quote(payload: msgspec.Raw) -> Quote | None:
+    """Read a bookTicker payload; None for one without sound prices and sizes."""
+    try:
+        found = _quote(payload)
+    except msgspec.ValidationError:
+        return None
+    if not (_are_sound(found.b, found.a) and _are_sound(found.B, found.A)):
+        return None
     return Quote(found.b, found.B, found.a, found.A, found.u)
+
+
+def recorded_trade(payload: msgspec.Raw) -> RecordedTrade | None:
+    """Read a trade or aggTrade payload; None for one without a sound price and quantity."""
+    try:
+        found = _trade(payload)
+    except msgspec.ValidationError:
+        return None
+    return found if _are_sound(found.p, found.q) else None
+
+
+def _are_sound(*numbers: Decimal) -> bool:
+    """Return whether numbers are such as a market has: a NaN or 1e99 would break arithmetic later."""
+    return all(each.is_finite() and _LEAST <= each <= _MOST for each in numbers)
 
 
 def symbol_and_kind(stream: str) -> tuple[str, str]:
@@ -156,7 +176,8 @@ def survey(recordings: Iterable[Recording]) -> Survey:
         if not any(symbol_and_kind(each)[1] == "bookTicker" for each in names):
             raise Refused(f"recording {recording.path}: expected bookTicker frames in it")
         driving |= {each: None for each in names if symbol_and_kind(each)[1] in DRIVING}
-    return Survey([_contract(symbol, some) for symbol, some in quotes.items()], list(driving))
+    contracts = [_contract(symbol, some) for symbol, some in quotes.items() if some]
+    return Survey(contracts, [each for each in driving if quotes[symbol_and_kind(each)[0]]])
 
 
 def _sampled_names(recording: Recording, quotes: dict[str, list[Quote]]) -> list[str]:
@@ -170,8 +191,9 @@ def _sampled_names(recording: Recording, quotes: dict[str, list[Quote]]) -> list
         if seen[name] <= _SAMPLE and (frame := recording.read(line)) is not None:
             names[frame.stream] = None
             symbol, kind = symbol_and_kind(frame.stream)
-            if kind == "bookTicker":
-                quotes[symbol].append(recorded_quote(frame.payload))
+            quote = recorded_quote(frame.payload) if kind == "bookTicker" else None
+            if quote is not None:
+                quotes[symbol].append(quote)
     return list(names)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-import msgspec
 import trio
 
 from aegis.sim.exchange import Exchange
@@ -99,17 +98,19 @@ class Replay:
     def _takes_in(self, frame: Frame, now_ms: int) -> bool:
         """Let the venue see a quote or trade; False when it is none after all."""
         symbol, kind = self._channel(frame.stream)
-        try:
-            if kind == "bookTicker":
-                self._exchange.quoted(symbol, recorded_quote(frame.payload), now_ms)
-            elif kind in DRIVING:
-                trade = recorded_trade(frame.payload)
-                taker = Side.SELL if trade.m else Side.BUY
-                self._exchange.traded(symbol, trade.p, trade.q, taker, trade.T, now_ms)
-        except msgspec.ValidationError:
-            self._unreadable += 1
-            return False
-        return True
+        if symbol not in self._exchange.listings or kind not in DRIVING:
+            return True
+        if kind == "bookTicker":
+            quote = recorded_quote(frame.payload)
+            if quote is not None:
+                self._exchange.quoted(symbol, quote, now_ms)
+                return True
+        elif (trade := recorded_trade(frame.payload)) is not None:
+            taker = Side.SELL if trade.m else Side.BUY
+            self._exchange.traded(symbol, trade.p, trade.q, taker, trade.T, now_ms)
+            return True
+        self._unreadable += 1
+        return False
 
     def _channel(self, stream: str) -> tuple[str, str]:
         if stream not in self._channels:

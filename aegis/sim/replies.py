@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Any
 
@@ -195,7 +196,7 @@ def account_reply(exchange: Exchange, now_ms: int, *, v2: bool) -> Reply:
     return reply
 
 
-def _totals(exchange: Exchange, exposures: Any) -> dict[str, str]:
+def _totals(exchange: Exchange, exposures: Collection[Exposure]) -> dict[str, str]:
     wallet, equity = exchange.account.wallet, exchange.account.equity(exchange.marks())
     positions = sum((each.position_margin for each in exposures), ZERO)
     orders = sum((each.order_margin for each in exposures), ZERO)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 import attrs
 
@@ -39,11 +39,11 @@ def route_of(stream: str) -> Route:
 
 def read_target(path: str) -> Target | None:
     """Read the path and query of a WebSocket request; None for one that the venue does not serve."""
-    url = urlsplit(path)
-    parts = unquote(url.path).split("/")[1:]
+    path, _, arguments = path.partition("?")
+    parts = unquote(path).split("/")[1:]
     if len(parts) < 2 or parts[0] not in set(Route) or parts[1] not in {"ws", "stream"}:
         return None
-    query = parse_qs(url.query)
+    query = parse_qs(arguments)
     route, is_combined, names = Route(parts[0]), parts[1] == "stream", parts[2:]
     if any(not each for each in names) or (is_combined and names):
         return None

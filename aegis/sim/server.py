@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from itertools import count
 from typing import Protocol
@@ -36,6 +37,7 @@ from aegis.sim.tape import mark_price
 __all__ = ["Server", "serve_exchange"]
 
 WallMs = Callable[[], int]
+_UPGRADE = re.compile(rb"\r\nupgrade:[ \t]*websocket[ \t]*\r\n", re.IGNORECASE)
 _HEAD_BYTES = 16 * 1024
 _HANDSHAKE_S = 10.0
 _HOUSEKEEPING_S = 0.01  # how often the venue looks at its countdowns (§11.7)
@@ -137,8 +139,7 @@ class Server:
         """Serve one connection: a WebSocket if its first request asks for one, else REST."""
         stream = SharedStream(socket)
         try:
-            head = (await stream.read_head(_HEAD_BYTES)).lower()
-            if b"upgrade: websocket" in head:
+            if _UPGRADE.search(await stream.read_head(_HEAD_BYTES)):
                 await self._serve_websocket(stream)
             else:
                 await serve_http(stream, self._respond)

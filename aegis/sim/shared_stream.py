@@ -20,17 +20,17 @@ class SharedStream(trio.abc.Stream):
         self._sending = trio.Lock()
 
     async def read_head(self, limit: int) -> bytes:
-        """Read up to the end of an HTTP head, at most `limit` bytes, and keep them for `receive_some`.
+        """Read up to the end of an HTTP head, at most about `limit` bytes, and keep all of it for `receive_some`.
 
         Returns:
-            What came; without an empty line in it, the client closed or sent too much.
+            The head as far as it came: the client may have closed or sent too much.
         """
         while b"\r\n\r\n" not in self._head and len(self._head) < limit:
             data = await self._socket.receive_some()
             if not data:
                 break
             self._head += data
-        return self._head
+        return self._head.partition(b"\r\n\r\n")[0] + b"\r\n"
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Return kept bytes first."""

@@ -168,7 +168,7 @@ def decode_market(frame: bytes | str) -> MarketEvent | Reply:
         raise Refused(f"a market frame cannot be read: {why}") from None
 
 
-def decode_user(frame: bytes) -> OrderUpdate | AccountView | ListenKeyExpired | None:
+def decode_user(frame: bytes | str) -> OrderUpdate | AccountView | ListenKeyExpired | None:
     """One frame of the user stream, raw or combined; None for an event that changes nothing of ours.
 
     An ACCOUNT_UPDATE lists only what changed: its view holds just those positions.

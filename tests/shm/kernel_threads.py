@@ -27,7 +27,7 @@ SCRATCH = PRIVATE + 0x10000  # a party's own array of records
 
 
 class Mutant(NamedTuple):
-    """Replace the `index`-th call of `instruction` in `function` by `by`: another instruction, or a value."""
+    """Replace the `index`-th call of `instruction` in `function` by another instruction, or by an expression."""
 
     function: str
     instruction: str
@@ -98,29 +98,36 @@ def _functions() -> dict[str, ast.FunctionDef]:
 FUNCTIONS = _functions()
 
 
-class _Steps(ast.NodeTransformer):
-    """Turns calls into steps. Each result is kept in a variable, so that a thread's state is all in its frames."""
+class _Mutation(ast.NodeTransformer):
+    """Changes one call of one instruction."""
 
-    def __init__(self, function: str, mutant: Mutant | None) -> None:
-        self._mutant = mutant if mutant and mutant.function == function else None
-        self._count = 0
+    def __init__(self, mutant: Mutant) -> None:
+        self._mutant = mutant
         self._seen = 0
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)
-        name = node.func.id if isinstance(node.func, ast.Name) else ""
-        if self._mutant and name == self._mutant.instruction:
+        if isinstance(node.func, ast.Name) and node.func.id == self._mutant.instruction:
             self._seen += 1
             if self._seen == self._mutant.index + 1:
-                if not self._mutant.by.isidentifier():
-                    return ast.parse(self._mutant.by, mode="eval").body
-                name = self._mutant.by
-                node.func = ast.Name(name, ast.Load())
-        if name not in INSTRUCTIONS and name not in FUNCTIONS:
+                if self._mutant.by in INSTRUCTIONS:
+                    return ast.Call(ast.Name(self._mutant.by, ast.Load()), node.args, [])
+                return ast.parse(self._mutant.by, mode="eval").body
+        return node
+
+
+class _Steps(ast.NodeTransformer):
+    """Turns calls into steps. Each result is kept in a variable, so that a thread's state is all in its frames."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        if not isinstance(node.func, ast.Name) or node.func.id not in INSTRUCTIONS | FUNCTIONS:
             return node
         self._count += 1
-        step = ast.YieldFrom(node)
-        return ast.NamedExpr(ast.Name(f"step_{self._count}", ast.Store()), step)
+        return ast.NamedExpr(ast.Name(f"step_{self._count}", ast.Store()), ast.YieldFrom(node))
 
 
 class Kernels:
@@ -139,11 +146,13 @@ def _translated(mutant: Mutant | None) -> dict[str, Any]:
         space |= vars(module)
     space |= INSTRUCTIONS | {"READERS_MAX": READERS, "pause": lambda: None, "types": _PlainNumbers}
     for name, node in FUNCTIONS.items():
-        tree = _Steps(name, mutant).visit(ast.parse(ast.unparse(node)).body[0])
-        tree.decorator_list = []
-        tree.body.append(ast.parse("if False: yield").body[0])  # a generator even where nothing is left to do
-        code = ast.fix_missing_locations(ast.Module([tree], []))
-        exec(compile(code, f"<{name}>", "exec"), space)  # noqa: S102  # our own source
+        tree = ast.parse(ast.unparse(node))
+        if mutant and mutant.function == name:
+            tree = _Mutation(mutant).visit(tree)
+        function = _Steps().visit(tree).body[0]
+        function.decorator_list = []
+        function.body += ast.parse("if False: yield").body  # a generator even where no step is left
+        exec(compile(ast.fix_missing_locations(tree), f"<{name}>", "exec"), space)  # noqa: S102  # our own source
     return space
 
 
@@ -174,3 +183,18 @@ def shared_words(*, standing: int = 0, cursor: int = 0) -> dict[int, int]:
             stamp = offset in {0, STRIDE - WORD}
             words[SLOTS + index * STRIDE + offset] = index + 1 - CAPACITY if stamp else 0
     return words
+
+
+def weakened() -> list[Mutant]:
+    """Every mutant that has one ordering less than the kernels as they are."""
+    return [
+        Mutant(name, instruction, index, by)
+        for name, node in FUNCTIONS.items()
+        for instruction, by in WEAKER.items()
+        for index in range(_calls(node, instruction))
+    ]
+
+
+def _calls(function: ast.FunctionDef, name: str) -> int:
+    calls = (node.func for node in ast.walk(function) if isinstance(node, ast.Call))
+    return sum(isinstance(called, ast.Name) and called.id == name for called in calls)

@@ -14,7 +14,6 @@ import httpx
 import msgspec
 import pytest
 import trio
-from pytest_trio import trio_fixture
 
 from aegis.kernel.clock import SystemClock
 from aegis.sim import ExchangeOptions, Server, serve_exchange
@@ -36,8 +35,8 @@ class Venue:
     """An exchange for BTCUSDT and ETHUSDT whose clock a test moves, and what its owner was told."""
 
     told_events: list[tuple[str, dict[str, Any]]] = attrs.field(factory=list)
-    prints: list[Trade] = attrs.field(factory=list)
     now_ms: int = START_MS
+    print_to: Callable[[Trade], None] | None = None
     exchange: Exchange = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -48,7 +47,8 @@ class Venue:
         self.told_events.append((event, msgspec.json.decode(payload)))
 
     def printed(self, trade: Trade) -> None:
-        self.prints.append(trade)
+        if self.print_to is not None:
+            self.print_to(trade)
 
     def quote(self, bid: str, ask: str, size: str = "1", symbol: str = "BTCUSDT") -> None:
         """Let the market quote, then check that the venue's books agree."""
@@ -142,9 +142,9 @@ class Client:
 Serve = Callable[..., Any]
 
 
-@trio_fixture
+@pytest.fixture
 async def serve(nursery: trio.Nursery) -> Serve:
-    """A function that starts a venue: `server = await serve(seed=7, symbols=["BTCUSDT"])`."""
+    """What starts a venue with such options as a test gives."""
 
     async def start(**options: Any) -> Server:
         options.setdefault("symbols", ("BTCUSDT", "ETHUSDT"))
@@ -157,14 +157,14 @@ async def serve(nursery: trio.Nursery) -> Serve:
     return start
 
 
-@trio_fixture
+@pytest.fixture
 async def server(serve: Serve) -> Server:
     """A running venue with a synthetic market."""
     started: Server = await serve(seed=7)
     return started
 
 
-@trio_fixture
+@pytest.fixture
 async def client(server: Server) -> AsyncIterator[Client]:
     """A REST client of `server`."""
     headers = {"X-MBX-APIKEY": server.options.api_key}

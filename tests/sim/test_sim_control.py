@@ -50,6 +50,8 @@ def test_control_frames_work_in_turn() -> None:
         ('{"method":"SUBSCRIBE","params":["a"]}', 2, "Invalid request: request ID"),
         ('{"method":"LISTEN","params":["a"],"id":1}', 2, "Invalid request: unknown variant LISTEN"),
         ('{"method":["a"],"id":1}', 2, "Invalid request: unknown variant"),
+        ('{"method":"SUBSCRIBE","params":[],"id":1e40}', 2, "Invalid request: request ID"),
+        ('{"method":"X","id":99999999999999999999999}', 2, "Invalid request: unknown variant"),
         ('{"id":1}', 2, "Invalid request: missing field `method`"),
         ("[1]", 2, "Invalid request: missing field `method`"),
         (
@@ -126,12 +128,21 @@ def test_target_keeps_the_wanted_events() -> None:
     """The events filter of a private URL is kept."""
     target = read_target("/private/ws?listenKey=K&events=ORDER_TRADE_UPDATE/ACCOUNT_UPDATE")
     assert target is not None
-    assert target.events == {"ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE"}
+    assert target.events == frozenset({"ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE"})
 
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/ws", "/ws/a@trade", "/stream?streams=a@trade", "/public", "/public/ws/", "/market/sse"],
+    [
+        "/",
+        "/ws",
+        "/ws/a@trade",
+        "/stream?streams=a@trade",
+        "/public",
+        "/public/ws/",
+        "/market/sse",
+        "//[x",
+    ],
 )
 def test_unserved_paths_have_no_target(path: str) -> None:
     """Unrouted legacy paths, trailing slashes and unknown forms are not served."""

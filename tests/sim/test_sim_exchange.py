@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from decimal import Decimal as D
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -163,15 +163,13 @@ def test_invariants_see_a_lost_cent(venue: Any) -> None:
     """The checker names what does not hold: wallet, double booking, fills of an order."""
     venue.place(BUY, "0.1")
     exchange = venue.exchange
+    again = Trade(1, 1, "BTCUSDT", BUY, Decimal(1), Decimal(0), maker=False, time_ms=0)
+    twice = [exchange.trades[0], again]
     with pytest.raises(Broken, match="booked once"):
-        twice = [
-            exchange.trades[0],
-            Trade(1, 1, "BTCUSDT", BUY, D(1), D(0), maker=False, time_ms=0),
-        ]
         check_venue(exchange.account, exchange.orders, twice)
     with pytest.raises(Broken, match="wallet"):
         check_venue(exchange.account, exchange.orders, [])
-    exchange.account.wallet += D("0.01")
+    exchange.account.wallet += Decimal("0.01")
     with pytest.raises(Broken, match="wallet"):
         venue.check()
 
@@ -205,13 +203,13 @@ actions = st.lists(
 
 
 def _act(exchange: Exchange, action: tuple[Any, ...], now_ms: int) -> None:
-    def price(ticks: int) -> D:
-        return D(60_000) + ticks * D("0.1")
+    def price(ticks: int) -> Decimal:
+        return Decimal(60_000) + ticks * Decimal("0.1")
 
     match action:
         case ("place", side, steps, ticks, None, reduce_only):
             asked = NewOrder(
-                "BTCUSDT", side, OrderType.MARKET, D(steps) / 1000, reduce_only=reduce_only
+                "BTCUSDT", side, OrderType.MARKET, Decimal(steps) / 1000, reduce_only=reduce_only
             )
             exchange.place(asked, now_ms)
         case ("place", side, steps, ticks, time_in_force, reduce_only):
@@ -219,18 +217,18 @@ def _act(exchange: Exchange, action: tuple[Any, ...], now_ms: int) -> None:
                 "BTCUSDT",
                 side,
                 OrderType.LIMIT,
-                D(steps) / 1000,
+                Decimal(steps) / 1000,
                 price(ticks),
                 time_in_force,
                 reduce_only=reduce_only,
             )
             exchange.place(asked, now_ms)
         case ("quote", ticks, spread, steps):
-            size = D(steps) / 1000
+            size = Decimal(steps) / 1000
             quote = Quote(price(ticks), size, price(ticks + spread), size)
             exchange.quoted("BTCUSDT", quote, now_ms)
         case ("trade", ticks, steps, side):
-            exchange.traded("BTCUSDT", price(ticks), D(steps) / 1000, side, now_ms, now_ms)
+            exchange.traded("BTCUSDT", price(ticks), Decimal(steps) / 1000, side, now_ms, now_ms)
         case ("cancel", order_id):
             exchange.cancel("BTCUSDT", order_id, None, now_ms)
 
@@ -239,8 +237,10 @@ def _act(exchange: Exchange, action: tuple[Any, ...], now_ms: int) -> None:
 @given(actions)
 def test_venue_keeps_its_books_whatever_happens(made: list[tuple[Any, ...]]) -> None:
     """After every command and market event the invariants hold, and reduce-only orders stay covered."""
-    exchange = Exchange([contract("BTCUSDT")], D(1_000_000), Deaf())
-    exchange.quoted("BTCUSDT", Quote(D(60_000), D(1), D("60000.1"), D(1)), 0)
+    exchange = Exchange([contract("BTCUSDT")], Decimal(1_000_000), Deaf())
+    exchange.quoted(
+        "BTCUSDT", Quote(Decimal(60_000), Decimal(1), Decimal("60000.1"), Decimal(1)), 0
+    )
     for now_ms, action in enumerate(made, start=1):
         try:
             _act(exchange, action, now_ms)
@@ -254,5 +254,5 @@ def test_venue_keeps_its_books_whatever_happens(made: list[tuple[Any, ...]]) -> 
                 for each in exchange.open_orders()
                 if each.asked.reduce_only and each.asked.side is side
             ]
-            assert sum(closing) <= max(0, -held * side.sign)
+            assert sum(closing, Decimal(0)) <= max(Decimal(0), -held * side.sign)
         assert [each.id for each in exchange.trades] == list(range(1, len(exchange.trades) + 1))

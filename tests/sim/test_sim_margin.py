@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from decimal import Decimal as D
+from decimal import Decimal
 
 import pytest
 
@@ -27,26 +27,26 @@ from aegis.sim.margin import (
 )
 def test_fee_equals_recorded_fills(quantity: str, price: str, maker: bool, expected: str) -> None:
     """The commission is the one that Binance charged in recorded fills."""
-    assert fee(D(quantity), D(price), maker=maker) == D(expected)
+    assert fee(Decimal(quantity), Decimal(price), maker=maker) == Decimal(expected)
 
 
 def test_margin_equals_documented_samples() -> None:
     """Initial margin is cut to 8 decimals as in the documented COMPUSDT position."""
-    assert initial_margin(D("49.72023376"), 20) == D("2.48601168")
+    assert initial_margin(Decimal("49.72023376"), 20) == Decimal("2.48601168")
 
 
 def test_maintenance_margin_takes_the_bracket() -> None:
     """Maintenance margin is rate times notional less the bracket's cumulative amount."""
-    assert maintenance_margin(D(50_000)) == D(200)
-    assert maintenance_margin(D(60_000)) == D(250)  # 60000 * 0.005 - 50
+    assert maintenance_margin(Decimal(50_000)) == Decimal(200)
+    assert maintenance_margin(Decimal(60_000)) == Decimal(250)  # 60000 * 0.005 - 50
 
 
 def test_brackets_follow_the_recorded_recurrence() -> None:
     """The cumulative amounts are those recorded for BTCUSDT."""
     assert [each.cumulative for each in BRACKETS[:5]] == [0, 50, 950, 11_450, 131_450]
-    assert bracket_at(D(50_000)).number == 1
-    assert bracket_at(D("50000.01")).number == 2
-    assert bracket_at(D(10**10)) is BRACKETS[-1]
+    assert bracket_at(Decimal(50_000)).number == 1
+    assert bracket_at(Decimal("50000.01")).number == 2
+    assert bracket_at(Decimal(10**10)) is BRACKETS[-1]
 
 
 def test_largest_notional_shrinks_with_leverage() -> None:
@@ -69,21 +69,23 @@ def test_liquidation_price_equals_golden_vectors(
     wallet: str, quantity: str, entry: str, expected: str
 ) -> None:
     """The liquidation price is where margin balance meets maintenance margin, in the right bracket."""
-    assert abs(liquidation_price(D(quantity), D(entry), D(wallet)) - D(expected)) <= D("1e-8")
+    assert abs(
+        liquidation_price(Decimal(quantity), Decimal(entry), Decimal(wallet)) - Decimal(expected)
+    ) <= Decimal("1e-8")
 
 
 def test_liquidation_price_of_a_covered_position_is_zero() -> None:
     """A long that the wallet covers whole has no liquidation price."""
-    assert liquidation_price(D("0.1"), D(50_000), D(10_000)) == 0
+    assert liquidation_price(Decimal("0.1"), Decimal(50_000), Decimal(10_000)) == 0
 
 
 def test_amounts_are_written_without_exponent() -> None:
     """The stream strips zeros, REST pads them, and neither writes an exponent."""
-    assert plain(D("0.0066100")) == "0.00661"
-    assert plain(D("1E+3")) == "1000"
-    assert plain(D("-0.0")) == "0"
-    assert padded(D("0.1"), 3) == "0.100"
-    assert padded(D("-0.0004"), 3) == "0.000"
-    assert money(D("1.234567899")) == "1.23456789"
-    assert mean(D(1) / 3) == "0.333333333333"
-    assert truncated(D("-0.123456789")) == D("-0.12345678")
+    assert plain(Decimal("0.0066100")) == "0.00661"
+    assert plain(Decimal("1E+3")) == "1000"
+    assert plain(Decimal("-0.0")) == "0"
+    assert padded(Decimal("0.1"), 3) == "0.100"
+    assert padded(Decimal("-0.0004"), 3) == "0.000"
+    assert money(Decimal("1.234567899")) == "1.23456789"
+    assert mean(Decimal(1) / 3) == "0.333333333333"
+    assert truncated(Decimal("-0.123456789")) == Decimal("-0.12345678")

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import random
-from decimal import Decimal as D
+from decimal import Decimal
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,22 +10,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis.errors import Refused
+from aegis.kernel.clock import seeded_random
 from aegis.sim.catalogue import DEFAULT_SYMBOLS, contract, recorded_contract
+from aegis.sim.hub import Hub
 from aegis.sim.market import Printed, Quoted, SyntheticMarket, TapeRate
 from aegis.sim.order import Side, Trade
+from aegis.sim.routes import Route
 from aegis.sim.sequence import Sequence
+from aegis.sim.synthetic import Synthetic
 from aegis.sim.tape import TapeWriter, fixed_point, mark_price
 
 START_MS = 1_700_000_000_000
 
 
 def market(symbol: str = "BTCUSDT", seed: int = 7, **rate: float) -> SyntheticMarket:
-    rng = random.Random(f"{symbol} {seed}")
+    """Make a market of one symbol."""
+    rng = seeded_random(f"{symbol} {seed}")
     ids = Sequence(), Sequence(), Sequence()
     return SyntheticMarket(contract(symbol), rng, TapeRate(**rate), *ids)
 
 
 def tape(made: SyntheticMarket, steps: int) -> list[Quoted | Printed]:
+    """Return everything that happens in so many steps."""
     return [event for step in range(steps) for event in made.step(START_MS + step * 10)]
 
 
@@ -64,7 +70,43 @@ def test_tape_is_sound(symbol: str) -> None:
         next_aggregate, next_trade = fields["a"] + 1, fields["l"] + 1
         assert event.ticks == (last.ask if event.taker_buys else last.bid)
         assert fields["m"] is not event.taker_buys
-        assert (D(fields["p"]), D(fields["q"])) == (event.price, event.quantity)
+        assert (Decimal(fields["p"]), Decimal(fields["q"])) == (event.price, event.quantity)
+
+
+class Ear:
+    """A subscriber that keeps the aggregate trades it hears."""
+
+    route = Route.MARKET
+    combined = False
+    events: frozenset[str] | None = None
+
+    def __init__(self) -> None:
+        self.trades: list[dict[str, Any]] = []
+
+    def send(self, frame: bytes) -> None:
+        self.trades.append(msgspec.json.decode(frame[frame.index(b"{") :]))
+
+    async def drained(self, size: int) -> None:
+        """Keep nobody waiting."""
+
+
+def test_own_fills_leave_no_gap_in_the_tape(venue: Any) -> None:
+    """With own orders resting and taking in a burst, aggregate and trade ids still follow each other."""
+    hub, ear = Hub(), Ear()
+    hub.subscribe(ear, ["btcusdt@aggTrade"])
+    synthetic = Synthetic(venue.exchange, hub, 7, TapeRate(200, 200))
+    venue.print_to = synthetic.printed
+    synthetic.open(START_MS)
+    for step in range(1_000):
+        synthetic.step(START_MS + step * 10)
+        quote = venue.exchange.listing("BTCUSDT").quote
+        if step % 20 == 0:
+            venue.exchange.cancel_all("BTCUSDT", START_MS)
+            for side in Side:
+                venue.place(side, "0.3", str(quote.touch(side)[0]))
+    assert any(each.maker for each in venue.exchange.trades)
+    for one, other in pairwise(ear.trades):
+        assert (other["a"], other["f"]) == (one["a"] + 1, one["l"] + 1)
 
 
 def test_price_stays_believable_for_hours() -> None:
@@ -82,19 +124,21 @@ def test_messages_have_the_documented_keys() -> None:
     quote = msgspec.json.decode(writer.book_ticker(9, 618_000, 5, 618_001, 7, 3))
     assert list(quote) == ["e", "u", "s", "b", "B", "a", "A", "T", "E", "st"]
     assert (quote["b"], quote["B"], quote["a"]) == ("61800.00", "0.005", "61800.10")
-    own = Trade(4, 1, "BTCUSDT", Side.SELL, D("61800.1"), D("0.01"), maker=True, time_ms=3)
+    own = Trade(
+        4, 1, "BTCUSDT", Side.SELL, Decimal("61800.1"), Decimal("0.01"), maker=True, time_ms=3
+    )
     trade = msgspec.json.decode(writer.own_fill(own, 2))
     assert list(trade) == ["e", "E", "a", "s", "p", "q", "nq", "f", "l", "T", "m", "st"]
     assert (trade["p"], trade["f"], trade["l"], trade["m"]) == ("61800.10", 4, 4, False)
-    mark = msgspec.json.decode(mark_price("BTCUSDT", D("61800.05"), 8, 3))
+    mark = msgspec.json.decode(mark_price("BTCUSDT", Decimal("61800.05"), 8, 3))
     assert (mark["p"], mark["T"], mark["E"]) == ("61800.05000000", 8, 3)
 
 
 @given(st.integers(1, 10**12), st.sampled_from(["0.10", "0.001", "1", "0.000010", "0.5", "10"]))
 def test_fixed_point_equals_decimal(units: int, unit: str) -> None:
     """Writing units by integers gives what Decimal would."""
-    text = fixed_point(D(unit))(units)
-    assert D(text) == units * D(unit)
+    text = fixed_point(Decimal(unit))(units)
+    assert Decimal(text) == units * Decimal(unit)
     assert len(text.partition(".")[2]) == len(unit.partition(".")[2])
 
 
@@ -121,7 +165,11 @@ def test_derived_contracts_are_tradable(base: str) -> None:
 
 def test_recorded_contract_learns_its_units() -> None:
     """A recording refines tick and step of a known symbol and determines those of an unknown one."""
-    prices, sizes = [D("2681.62"), D("2681.635")], [D("1.165"), D("0.0001")]
-    assert recorded_contract("ETHUSDT", prices, sizes).tick == D("0.001")
-    unknown = recorded_contract("QQQUSDT", prices, [D("1.0"), D("3")])
-    assert (unknown.tick, unknown.step, unknown.typical_price) == (D("0.001"), 1, D("2681.62"))
+    prices, sizes = [Decimal("2681.62"), Decimal("2681.635")], [Decimal("1.165"), Decimal("0.0001")]
+    assert recorded_contract("ETHUSDT", prices, sizes).tick == Decimal("0.001")
+    unknown = recorded_contract("QQQUSDT", prices, [Decimal("1.0"), Decimal(3)])
+    assert (unknown.tick, unknown.step, unknown.typical_price) == (
+        Decimal("0.001"),
+        Decimal(1),
+        Decimal("2681.62"),
+    )

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from decimal import Decimal as D
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -22,7 +22,7 @@ BUY, SELL = Side.BUY, Side.SELL
 def test_market_order_fills_at_the_touch(venue: Any) -> None:
     """A small MARKET order fills whole at the best ask, with NEW before TRADE."""
     order = venue.place(BUY, "0.5")
-    assert (order.status, order.average_price) == (Status.FILLED, D("60000.10"))
+    assert (order.status, order.average_price) == (Status.FILLED, Decimal("60000.10"))
     assert venue.steps() == [("NEW", "NEW"), ("TRADE", "FILLED")]
 
 
@@ -30,7 +30,11 @@ def test_market_order_walks_the_levels(venue: Any) -> None:
     """Beyond the touch a taker fills level by level, one trade and one contiguous id each."""
     order = venue.place(BUY, "3")
     fills = [(each.price, each.quantity) for each in venue.exchange.trades]
-    assert fills == [(D("60000.1"), 1), (D("60000.2"), D("0.999")), (D("60000.3"), D("1.001"))]
+    assert fills == [
+        (Decimal("60000.1"), 1),
+        (Decimal("60000.2"), Decimal("0.999")),
+        (Decimal("60000.3"), Decimal("1.001")),
+    ]
     assert [each.id for each in venue.exchange.trades] == [1, 2, 3]
     assert order.status is Status.FILLED
     assert venue.steps()[-2:] == [("TRADE", "PARTIALLY_FILLED"), ("TRADE", "FILLED")]
@@ -39,17 +43,17 @@ def test_market_order_walks_the_levels(venue: Any) -> None:
 def test_taken_size_is_gone_until_the_next_quote(venue: Any) -> None:
     """What one order took from the touch is not there for the next, but is again after a quote."""
     venue.place(BUY, "1")
-    assert venue.place(BUY, "0.5").average_price == D("60000.20")
+    assert venue.place(BUY, "0.5").average_price == Decimal("60000.20")
     venue.quote("60000.00", "60000.10")
-    assert venue.place(BUY, "0.5").average_price == D("60000.10")
+    assert venue.place(BUY, "0.5").average_price == Decimal("60000.10")
 
 
 def test_market_order_expires_at_the_collar(venue: Any) -> None:
     """What a MARKET order cannot fill inside its collar expires with er 9."""
     matcher = venue.exchange.listing("BTCUSDT").matcher
-    order = matcher.admit(NewOrder("BTCUSDT", BUY, OrderType.MARKET, D(3)), 0)
-    *_, last = matcher.submit(order, D("60000.20"), 0)
-    assert (last.order.status, last.order.executed) == (Status.EXPIRED, D("1.999"))
+    order = matcher.admit(NewOrder("BTCUSDT", BUY, OrderType.MARKET, Decimal(3)), 0)
+    *_, last = matcher.submit(order, Decimal("60000.20"), 0)
+    assert (last.order.status, last.order.executed) == (Status.EXPIRED, Decimal("1.999"))
     assert last.order.expiry is ExpiryReason.MARKET_REMAINDER
 
 
@@ -75,7 +79,7 @@ def test_resting_order_waits_for_the_queue_ahead(venue: Any) -> None:
     venue.trade("60000.00", "0.9", SELL)
     assert venue.now(order).executed == 0
     venue.trade("60000.00", "0.3", SELL)
-    assert venue.now(order).executed == D("0.2")
+    assert venue.now(order).executed == Decimal("0.2")
     venue.trade("60000.00", "5", SELL)
     assert venue.now(order).status is Status.FILLED
     assert {each.maker for each in venue.exchange.trades} == {True}
@@ -90,6 +94,17 @@ def test_queue_ahead_never_grows(venue: Any) -> None:
     assert venue.now(order).status is Status.FILLED
 
 
+def test_queue_is_kept_while_the_touch_is_better(venue: Any) -> None:
+    """Behind the touch nothing new is known of the queue; once the touch has retired behind the order, it is gone."""
+    order = venue.place(BUY, "0.4", "60000.00")
+    venue.quote("60000.50", "60000.60", "0.1")
+    venue.trade("60000.00", "0.5", SELL)
+    assert venue.now(order).executed == 0
+    venue.quote("59999.00", "60000.60", "5")
+    venue.trade("60000.00", "0.1", SELL)
+    assert venue.now(order).executed == Decimal("0.1")
+
+
 def test_order_inside_the_spread_has_no_queue(venue: Any) -> None:
     """An order better than the touch is first in line."""
     venue.quote("60000.00", "60001.00")
@@ -102,8 +117,8 @@ def test_trade_through_fills_at_the_order_price(venue: Any) -> None:
     """A trade beyond the order's price fills it at its own price, for the trade's quantity at most."""
     order = venue.place(BUY, "2", "59990.00")
     venue.trade("59980.00", "0.5", SELL)
-    assert venue.now(order).executed == D("0.5")
-    assert venue.now(order).average_price == D("59990.00")
+    assert venue.now(order).executed == Decimal("0.5")
+    assert venue.now(order).average_price == Decimal("59990.00")
 
 
 def test_crossing_quote_fills_at_the_order_price(venue: Any) -> None:
@@ -113,7 +128,7 @@ def test_crossing_quote_fills_at_the_order_price(venue: Any) -> None:
     assert venue.now(order).executed == 1
     venue.quote("59980.00", "59990.00", "1")
     assert venue.now(order).status is Status.FILLED
-    assert venue.now(order).average_price == D("59990.00")
+    assert venue.now(order).average_price == Decimal("59990.00")
 
 
 def test_own_orders_share_a_trade_by_price_then_age(venue: Any) -> None:
@@ -124,7 +139,7 @@ def test_own_orders_share_a_trade_by_price_then_age(venue: Any) -> None:
     best = venue.place(BUY, "1", "59995.00")
     venue.trade("59990.00", "2.5", SELL)
     filled = [venue.now(each).executed for each in (best, old, young)]
-    assert filled == [1, 1, D("0.5")]
+    assert filled == [1, 1, Decimal("0.5")]
 
 
 def test_ioc_expires_its_remainder(venue: Any) -> None:

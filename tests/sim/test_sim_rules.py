@@ -1,13 +1,15 @@
 from __future__ import annotations
 
-from decimal import Decimal as D
+from decimal import Decimal
 from typing import Any
 
 import attrs
 import pytest
 
 from aegis.errors import Rejected
+from aegis.sim.catalogue import contract
 from aegis.sim.contract import Contract
+from aegis.sim.listing import Listing
 from aegis.sim.order import OrderType, SelfTrade, Side, TimeInForce
 from aegis.sim.order_form import read_order
 from aegis.sim.params import Params
@@ -26,21 +28,18 @@ BUY, SELL = Side.BUY, Side.SELL
         (BUY, "0.1", "60000.05", -4014),
         (BUY, "0", "60000", -4003),
         (BUY, "1000.001", "60000", -4005),
-        (BUY, None, "60000", -4005),
+        (BUY, "120.001", None, -4005),  # the limit for MARKET orders is lower
         (BUY, "0.1", "63000.1", -4016),
         (SELL, "0.1", "56999.9", -4024),
         (BUY, "0.001", "60000", -4164),
     ],
 )
 def test_filter_refuses(
-    venue: Any, side: Side, quantity: str | None, price: str, code: int
+    venue: Any, side: Side, quantity: str, price: str | None, code: int
 ) -> None:
     """Each filter answers with its published code, and nothing has changed."""
     with pytest.raises(Rejected) as refusal:
-        if quantity is None:  # the limit for MARKET orders is lower
-            venue.place(side, "120.001")
-        else:
-            venue.place(side, quantity, price)
+        venue.place(side, quantity, price)
     assert (refusal.value.code, refusal.value.status) == (code, 400)
     assert venue.told_events == []
 
@@ -48,7 +47,7 @@ def test_filter_refuses(
 def test_quantity_filters_hold_where_the_step_is_coarse(venue: Any) -> None:
     """A quantity below one step, or between two, is refused with -4004 and -4023."""
     listing = venue.exchange.listing("BTCUSDT")
-    listing.contract = attrs.evolve(listing.contract, step=D("0.010"))
+    listing.contract = attrs.evolve(listing.contract, step=Decimal("0.010"))
     for quantity, code in (("0.005", -4004), ("0.015", -4023)):
         with pytest.raises(Rejected) as refusal:
             venue.place(BUY, quantity, "60000")
@@ -67,7 +66,7 @@ def test_reduce_only_is_exempt_from_min_notional(venue: Any) -> None:
     """A position below the least notional can still be closed."""
     venue.place(BUY, "0.101")
     venue.place(SELL, "0.1", reduce_only=True)
-    assert venue.place(SELL, "0.001", reduce_only=True).executed == D("0.001")
+    assert venue.place(SELL, "0.001", reduce_only=True).executed == Decimal("0.001")
 
 
 def test_open_orders_are_limited(venue: Any) -> None:
@@ -83,9 +82,6 @@ def test_open_orders_are_limited(venue: Any) -> None:
 
 def test_unquoted_symbol_has_no_book() -> None:
     """Before the first quote an order is refused with -1112."""
-    from aegis.sim.catalogue import contract
-    from aegis.sim.listing import Listing
-
     with pytest.raises(Rejected) as refusal:
         _ = Listing(contract("BTCUSDT")).quote
     assert refusal.value.code == -1112
@@ -93,10 +89,12 @@ def test_unquoted_symbol_has_no_book() -> None:
 
 def test_contract_prices_have_the_ticks_own_decimals() -> None:
     """A tick written 0.10 shows two decimals though it has one that counts."""
-    contract = Contract("XUSDT", D("0.10"), D("0.001"), D(60_000), D(1000), D(120))
-    assert (contract.price_places, contract.quantity_places) == (2, 3)
-    assert (contract.min_price, contract.max_price) == (D(600), D(6_000_000))
-    assert (contract.base_asset, contract.quote_asset) == ("X", "USDT")
+    made = Contract(
+        "XUSDT", Decimal("0.10"), Decimal("0.001"), Decimal(60_000), Decimal(1000), Decimal(120)
+    )
+    assert (made.price_places, made.quantity_places) == (2, 3)
+    assert (made.min_price, made.max_price) == (Decimal(600), Decimal(6_000_000))
+    assert (made.base_asset, made.quote_asset) == ("X", "USDT")
 
 
 LIMIT = "symbol=BTCUSDT&side=BUY&type=LIMIT&timeInForce=GTC&quantity=1&price=9000"
@@ -107,7 +105,8 @@ def test_order_form_reads_all_fields() -> None:
     extra = "&newClientOrderId=a.B:c/9_-&reduceOnly=true&selfTradePreventionMode=EXPIRE_BOTH"
     asked = read_order(Params((LIMIT + extra).encode(), b""))
     assert (asked.symbol, asked.side, asked.type) == ("BTCUSDT", BUY, OrderType.LIMIT)
-    assert (asked.quantity, asked.price, asked.time_in_force) == (1, 9000, TimeInForce.GTC)
+    assert (asked.quantity, asked.price) == (Decimal(1), Decimal(9000))
+    assert asked.time_in_force is TimeInForce.GTC
     assert (asked.client_id, asked.reduce_only) == ("a.B:c/9_-", True)
     assert asked.self_trade is SelfTrade.EXPIRE_BOTH
 

@@ -1,0 +1,208 @@
+"""The whole engine, its worker process included, against the simulated exchange over loopback."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+
+from aegis.config import Config, FeedConfig, RunConfig
+from aegis.engine import Engine, EngineReport, open_engine
+from aegis.errors import Refused
+from aegis.kernel.clock import SystemClock
+from aegis.kernel.process import own_children
+from aegis.market.parameters import Parameters
+from aegis.sim import ExchangeOptions, OrderFaultKind, Server, serve_exchange
+from aegis.sim.invariants import check_venue
+from aegis.sim.routes import Route
+from aegis.store import recovery
+from aegis.store.journal import read_rows, verify
+from aegis.venue.addresses import Addresses
+from aegis.venue.signing import Credentials
+
+pytestmark = pytest.mark.processes
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
+CONFIG = Config(
+    symbols=SYMBOLS,
+    strategy=Parameters(interval_ms=100, pivot_bars=1, atr_period=2),
+    feed=FeedConfig(silence_ms=500),
+)
+
+
+def wall_ms() -> int:
+    return SystemClock.wall_ns() // 1_000_000
+
+
+@asynccontextmanager
+async def trading(journal: Path, config: Config = CONFIG) -> AsyncIterator[tuple[Server, Engine]]:
+    """An exchange and an engine that trades on it."""
+    options = ExchangeOptions(seed=11, symbols=SYMBOLS)
+    async with trio.open_nursery() as nursery:
+        server: Server = await nursery.start(partial(serve_exchange, options, wall_ms=wall_ms))
+        addresses = Addresses(server.rest_url, server.streams_url)
+        credentials = Credentials(options.api_key, options.api_secret)
+        with trio.fail_after(60):
+            async with open_engine(config, addresses, credentials, journal) as engine:
+                yield server, engine
+        nursery.cancel_scope.cancel()
+
+
+async def until(engine: Engine, reached: Callable[[EngineReport], bool]) -> EngineReport:
+    """Wait for what the engine reports; `trading` bounds it."""
+    while True:
+        report = await engine.report()
+        if reached(report):
+            return report
+        await trio.sleep(0.02)
+
+
+def assert_books_agree(server: Server, report: EngineReport, journal: Path) -> None:
+    """Engine, exchange and journal tell one story."""
+    assert report.reconciliation is not None
+    assert report.reconciliation.differences == ()
+    assert report.journal_agrees
+    assert report.executor.wallet == server.exchange.account.wallet
+    check_venue(server.exchange.account, server.exchange.orders, server.exchange.trades)
+    verify(journal)
+    booked = recovery.fold(read_rows(journal)).portfolio.booked
+    assert booked == {(trade.symbol, trade.id) for trade in server.exchange.trades}
+
+
+async def test_engine_trades_and_agrees_with_the_exchange(tmp_path: Path) -> None:
+    """From ticks to fills and back to flat: every figure is accounted for, and nothing is left."""
+    journal = tmp_path / "j.db"
+    async with trading(journal) as (server, engine):
+        await engine.ready()
+        await until(engine, lambda report: report.executor.fills >= 10)
+        report = await engine.wind_down("test")
+        gate, brain = report.gate, report.brain
+        judged = gate.approved + gate.refused + gate.expired
+        assert brain.proposed == judged + brain.superseded + brain.unsent
+        assert (brain.ticks_lost, report.feed.malformed) == (0, 0)
+        assert report.executor.sent == report.executor.accepted
+        assert report.executor.positions == {}
+        assert_books_agree(server, report, journal)
+    assert own_children() == []
+
+
+async def test_engine_keeps_its_positions_when_told_to(tmp_path: Path) -> None:
+    """With `keep`, the end of a run cancels nothing that is held, and the books still agree."""
+    journal = tmp_path / "j.db"
+    config = attrs.evolve(CONFIG, run=RunConfig(on_stop="keep"))
+    async with trading(journal, config) as (server, engine):
+        await until(engine, lambda report: len(report.executor.positions) >= 2)
+        report = await engine.wind_down("test")
+        assert report.executor.positions
+        assert_books_agree(server, report, journal)
+
+
+@pytest.mark.parametrize("fault", list(OrderFaultKind))
+async def test_engine_finds_out_what_became_of_an_unanswered_order(
+    tmp_path: Path, fault: OrderFaultKind
+) -> None:
+    """An order that executed without an answer is booked once, and never sent again."""
+    journal = tmp_path / "j.db"
+    async with trading(journal) as (server, engine):
+        server.faults.spoil_next_order(fault, delay_s=0.3)
+        await until(engine, lambda report: report.executor.fills >= 4)
+        report = await engine.wind_down("test")
+        sent = [order.client_id for order in server.exchange.orders]
+        assert len(sent) == len(set(sent)) == report.executor.sent
+        assert_books_agree(server, report, journal)
+
+
+async def test_engine_survives_a_cut_user_stream(tmp_path: Path) -> None:
+    """Fills that happened while nobody listened are found by asking."""
+    journal = tmp_path / "j.db"
+    async with trading(journal) as (server, engine):
+        await until(engine, lambda report: report.executor.fills >= 2)
+        server.faults.drop_connections(Route.PRIVATE)
+        fills = (await engine.report()).executor.fills
+        await until(engine, lambda report: report.executor.fills >= fills + 4)
+        assert_books_agree(server, await engine.wind_down("test"), journal)
+
+
+async def test_engine_survives_an_expired_listen_key(tmp_path: Path) -> None:
+    """A stream that says it is over is replaced, though its socket stays open."""
+    journal = tmp_path / "j.db"
+    async with trading(journal) as (server, engine):
+        await until(engine, lambda report: report.executor.fills >= 2)
+        server.faults.expire_listen_key()
+        fills = (await engine.report()).executor.fills
+        await until(engine, lambda report: report.executor.fills >= fills + 4)
+        assert_books_agree(server, await engine.wind_down("test"), journal)
+
+
+async def test_engine_marks_the_gap_of_a_cut_market_stream(tmp_path: Path) -> None:
+    """A market socket that was cut is connected again, and each of its symbols gets a GAP."""
+    journal = tmp_path / "j.db"
+    async with trading(journal) as (server, engine):
+        await until(engine, lambda report: report.brain.counts["bars"] > 4)
+        server.faults.drop_connections(Route.MARKET)
+        report = await until(engine, lambda report: report.brain.counts["gaps"] >= len(SYMBOLS))
+        bars = report.brain.counts["bars"]
+        await until(engine, lambda report: report.brain.counts["bars"] > bars + 4)
+        assert_books_agree(server, await engine.wind_down("test"), journal)
+
+
+async def test_engine_replaces_a_market_socket_that_fell_silent(tmp_path: Path) -> None:
+    """A socket that is open and says nothing counts as dead."""
+    journal = tmp_path / "j.db"
+    async with trading(journal) as (server, engine):
+        await engine.ready()
+        connects = (await engine.report()).feed.connects
+        for symbol in SYMBOLS:
+            server.faults.silence(f"{symbol.lower()}@aggTrade")
+        await until(engine, lambda report: report.feed.connects > connects)
+
+
+async def test_engine_starts_a_new_worker_for_one_that_was_killed(tmp_path: Path) -> None:
+    """The market goes on with a new worker on the same ring; only a GAP tells."""
+    journal = tmp_path / "j.db"
+    async with trading(journal) as (server, engine):
+        report = await until(engine, lambda report: report.brain.counts["bars"] > 4)
+        killed = trio.Path("/proc") / str(report.feed.worker_pid)
+        await trio.run_process(["kill", "-KILL", str(report.feed.worker_pid)])
+        report = await until(engine, lambda report: report.feed.restarts == 1)
+        assert not await killed.exists()  # reaped, not a zombie
+        bars = report.brain.counts["bars"]
+        report = await until(engine, lambda report: report.brain.counts["bars"] > bars + 4)
+        assert report.brain.counts["gaps"] >= len(SYMBOLS)
+        assert_books_agree(server, await engine.wind_down("test"), journal)
+
+
+async def test_engine_refuses_a_symbol_that_is_not_traded(tmp_path: Path) -> None:
+    """A typo in the symbols is one line, and nothing is left running."""
+    config = attrs.evolve(CONFIG, symbols=("BTCUSDT", "NOSUCHUSDT"))
+    with pytest.RaisesGroup(Refused, flatten_subgroups=True, allow_unwrapped=True):
+        async with trading(tmp_path / "j.db", config):
+            pytest.fail("it started")
+    assert own_children() == []
+
+
+async def test_engine_takes_an_account_over_as_it_is(tmp_path: Path) -> None:
+    """A second run on the same journal and account begins with what the first one left."""
+    journal = tmp_path / "j.db"
+    keep = attrs.evolve(CONFIG, run=RunConfig(on_stop="keep"))
+    options = ExchangeOptions(seed=11, symbols=SYMBOLS)
+    async with trio.open_nursery() as nursery:
+        server: Server = await nursery.start(partial(serve_exchange, options, wall_ms=wall_ms))
+        addresses = Addresses(server.rest_url, server.streams_url)
+        credentials = Credentials(options.api_key, options.api_secret)
+        reports = []
+        for config in (keep, CONFIG):
+            with trio.fail_after(60):
+                async with open_engine(config, addresses, credentials, journal) as engine:
+                    fills = len(server.exchange.trades)
+                    await until(engine, lambda report, n=fills: n + report.executor.fills >= n + 4)
+                    reports.append(await engine.wind_down("test"))
+        nursery.cancel_scope.cancel()
+    assert reports[0].executor.positions
+    assert reports[1].executor.positions == {}
+    assert_books_agree(server, reports[1], journal)

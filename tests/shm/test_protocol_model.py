@@ -1,0 +1,185 @@
+"""The ring's protocols, explored in every interleaving and reordering; every weaker version of them must fail.
+
+The threads below call the kernels' own source (see `kernel_threads`) on a ring of two slots with records of two words.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # the explorer lies beside this test, which is in no package
+
+from kernel_threads import (  # noqa: E402  # found by the line above
+    BELLS,
+    CAPACITY,
+    ENTRY,
+    HEADER,
+    SCRATCH,
+    SLOTS,
+    STRIDE,
+    Kernels,
+    Mutant,
+    private_words,
+    shared_words,
+    weakened,
+)
+from memory_model import (  # noqa: E402
+    PRIVATE,
+    Automaton,
+    Model,
+    Thread,
+    await_word,
+    load,
+    mortal,
+    store,
+)
+
+from aegis.shm import block, layout  # noqa: E402
+from aegis.shm.layout import WORD, Standing  # noqa: E402
+
+READER_BELL, WRITER_BELL = BELLS, BELLS + WORD
+SECOND_LIFE = 100  # added to what a second writer writes
+
+
+def private(offset: int) -> Thread:
+    return (yield from load(PRIVATE + offset))
+
+
+# ---- writers: record `s` is the words `(s, s)`
+
+
+def spinning(kernels: Kernels, count: int, extra: int = 0) -> Thread:
+    while (done := (yield from private(block.NEXT))) < count:
+        yield from kernels.put(PRIVATE, (done + 1 + extra, done + 1 + extra))
+
+
+def evicting(kernels: Kernels, count: int) -> Thread:
+    while (done := (yield from private(block.NEXT))) < count:
+        if not (yield from kernels.put(PRIVATE, (done + 1, done + 1))):
+            yield from store(ENTRY + layout.STANDING, Standing.EVICTED)
+
+
+def in_batches(kernels: Kernels, count: int) -> Thread:
+    while (done := (yield from private(block.NEXT))) < count:
+        for offset in range(0, 4 * WORD, WORD):
+            yield from store(SCRATCH + offset, done + 1 + offset // (2 * WORD))
+        yield from kernels.put_many(PRIVATE, SCRATCH, min(2, count - done))
+
+
+def in_place(kernels: Kernels, count: int) -> Thread:
+    while (done := (yield from private(block.NEXT))) < count:
+        claimed = yield from kernels.reserve(PRIVATE, min(2, count - done))
+        for record in range(done + 1, done + claimed + 1):
+            slot = SLOTS + (record - 1) % CAPACITY * STRIDE
+            yield from store(slot + WORD, record)
+            yield from store(slot + 2 * WORD, record)
+        yield from kernels.commit(PRIVATE, claimed)
+
+
+def sleeping_for_room(kernels: Kernels, count: int) -> Thread:
+    while (done := (yield from private(block.NEXT))) < count:
+        if not (yield from kernels.put(PRIVATE, (done + 1, done + 1))):
+            if (yield from kernels.ask_room(PRIVATE, 1)) <= 0:
+                yield from await_word(WRITER_BELL)
+
+
+def finishing(kernels: Kernels, count: int) -> Thread:
+    yield from spinning(kernels, count)
+    yield from kernels.finish(PRIVATE)
+
+
+def replaced(kernels: Kernels, count: int) -> Thread:
+    """A writer that is killed anywhere, and the next one, which goes on behind the last whole record."""
+    yield from mortal(spinning(kernels, count))
+    newest = 0
+    for slot in range(SLOTS, SLOTS + CAPACITY * STRIDE, STRIDE):
+        begin = yield from load(slot)
+        end = yield from load(slot + STRIDE - WORD)
+        newest = max(newest, end) if begin == end else newest
+    yield from store(HEADER + layout.PUB, newest)
+    yield from store(PRIVATE + block.NEXT, newest)
+    yield from store(PRIVATE + block.LIMIT, newest)
+    yield from spinning(kernels, count, SECOND_LIFE)
+
+
+# ---- readers: each asserts that what it accepts is whole, in order, and counted
+
+
+def accept(first: int, words: tuple[int, ...]) -> None:
+    for index in range(0, len(words), 2):
+        record = first + index // 2
+        assert words[index] == words[index + 1], f"record {record} is torn: {words}"
+        assert words[index] % SECOND_LIFE == record, f"record {record} holds {words[index]}"
+
+
+def walk_once(kernels: Kernels) -> Thread:
+    taken = yield from kernels.walk(PRIVATE, SCRATCH, 2)
+    words = ()
+    for offset in range(0, taken * 2 * WORD, WORD):
+        word = yield from load(SCRATCH + offset)
+        words += (word,)
+    position = yield from private(block.NEXT)
+    accept(position - taken + 1, words)
+    return taken
+
+
+def copying(kernels: Kernels, count: int, tries: int = 99, *, lossless: bool = False) -> Thread:
+    total = tried = lost = position = 0
+    while position < count and tried < tries:
+        taken = yield from walk_once(kernels)
+        total += taken
+        tried += tries < 99
+        position = yield from private(block.NEXT)
+        lost = yield from private(block.LOST_SO_FAR)
+        assert total + lost == position, "a record was neither taken nor counted as lost"
+    assert not (lossless and lost), "a gating reader lost a record"
+
+
+def looking(kernels: Kernels, count: int, tries: int = 99, *, lossless: bool = False) -> Thread:
+    tried = lost = position = 0
+    while position < count and tried < tries:
+        tried += tries < 99
+        ready = yield from kernels.ready(PRIVATE)
+        position = yield from private(block.NEXT)
+        words = ()
+        for record in range(position, position + ready):
+            slot = SLOTS + record % CAPACITY * STRIDE
+            one = yield from load(slot + WORD)
+            other = yield from load(slot + 2 * WORD)
+            words += (one, other)
+        if (yield from kernels.release(PRIVATE, ready)) == ready:
+            accept(position + 1, words)
+        position += ready
+        lost = yield from private(block.LOST_SO_FAR)
+    assert not (lossless and lost), "a gating reader lost a record"
+
+
+def joining(kernels: Kernels, count: int) -> Thread:
+    first = yield from kernels.join(PRIVATE, Standing.GATING, 0, True)
+    position = first
+    while position < count:
+        yield from walk_once(kernels)
+        position = yield from private(block.NEXT)
+    assert (yield from private(block.LOST_SO_FAR)) == 0, "a gating reader lost a record"
+
+
+def sleeping(kernels: Kernels, count: int) -> Thread:
+    position = 0
+    while position < count:
+        if not (yield from walk_once(kernels)) and not (yield from kernels.arm(PRIVATE)):
+            yield from await_word(READER_BELL)
+        position = yield from private(block.NEXT)
+
+
+def to_the_end(kernels: Kernels, count: int) -> Thread:
+    armed = 0
+    while armed >= 0:
+        if not (yield from walk_once(kernels)):
+            armed = yield from kernels.arm(PRIVATE)
+            if armed == 0:
+                yield from await_word(READER_BELL)
+    assert (yield from private(block.NEXT)) == count, "the end came before the last record"
