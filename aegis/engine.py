@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -174,41 +173,38 @@ async def open_engine(
     config: Config,
     addresses: Addresses,
     credentials: Credentials,
-    journal_path: Path,
+    journal: Journal,
     *,
     seed: int = 0,
     clock: Clock | None = None,
 ) -> AsyncIterator[Engine]:
     """Start an engine; leaving the block ends everything that it started.
 
+    Args:
+        config: what to trade, and how.
+        addresses: where.
+        credentials: as whom.
+        journal: where it is written down; it stays the caller's, who closes it after the block.
+        seed: of the actors' chance.
+        clock: the machine's, unless told otherwise.
+
     Raises:
-        Refused: the journal, the ring or a symbol cannot be used; nothing is left running.
+        Refused: the ring or a symbol cannot be used; nothing is left running.
         Unavailable: the exchange cannot be reached.
     """
     clock = clock or SystemClock()
-    journal = Journal(journal_path)
-    try:
-        rest = BinanceRest(
-            addresses.rest,
-            credentials,
-            clock,
-            timeout_s=config.venue.order_timeout_ms / 1000,
-        )
-        try:
-            policy = Policy.GATE if config.feed.lossless else Policy.LOSSY
-            with (
-                Ring.create(TICK, config.feed.ring_capacity) as ring,
-                ring.reader("brain", policy=policy) as reader,
-            ):
-                ledger = recovery.fold(journal.rows())
-                parts = _Parts(config, rest, addresses.streams, journal, ledger, ring, reader)
-                async with open_system("aegis", clock=clock, seed=seed) as system:
-                    yield Engine(config, await _start(system, parts), journal)
-        finally:
-            with trio.move_on_after(1, shield=True):
-                await rest.aclose()
-    finally:
-        journal.close()
+    policy = Policy.GATE if config.feed.lossless else Policy.LOSSY
+    ledger = recovery.fold(journal.rows())
+    with (
+        Ring.create(TICK, config.feed.ring_capacity) as ring,
+        ring.reader("brain", policy=policy) as reader,
+    ):
+        async with BinanceRest(
+            addresses.rest, credentials, clock, timeout_s=config.venue.order_timeout_ms / 1000
+        ) as rest:
+            parts = _Parts(config, rest, addresses.streams, journal, ledger, ring, reader)
+            async with open_system("aegis", clock=clock, seed=seed) as system:
+                yield Engine(config, await _start(system, parts), journal)
 
 
 async def _start(system: System, parts: _Parts) -> Cast:

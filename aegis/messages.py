@@ -82,8 +82,9 @@ class Approved:
 
 @message(Priority.EXECUTION)
 class OrderChanged:
-    """Executor → Gate and Brain: what an order may still add, and the position as it is now. Both in one message,
-    so that nobody sees the fill without the release or the release without the fill.
+    """Executor → Gate and Brain: what an order may still add, and the position as it is now.
+
+    Both in one message, so that nobody sees the fill without the release or the release without the fill.
     """
 
     client_id: str

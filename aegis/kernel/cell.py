@@ -178,7 +178,8 @@ class Cell:
     def sweep(self) -> None:
         """Mark it as taken along by a sibling's failure: it begins again when its gate is opened."""
         self.is_swept = True
-        self.gate = trio.Event()
+        if self.gate.is_set():  # otherwise it waits at the gate already
+            self.gate = trio.Event()
 
     async def pause(self, reason: object) -> None:
         """End this incarnation in order, not the actor: the next begins when the gate is opened."""
@@ -196,7 +197,6 @@ class Cell:
 
     def end_incarnation(self, *, is_last: bool) -> None:
         """Settle what an incarnation leaves: whoever waits for an answer hears of it, the rest stays queued."""
-        self.mailbox.calm()
         self.failed = self.taken - sum(self.handler_counts)
         recalled = self.mailbox.recall()
         self.recalled += len(recalled)

@@ -9,16 +9,20 @@ blocked the conductor lets exactly one go on, and Trio's shuffle has nothing to 
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Coroutine, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Generator
 from functools import wraps
 from typing import Any, TypeVar, cast
 
 import attrs
 import trio
 from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_rescheduled
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import (
+    active_thread_count,
+    wait_all_tasks_blocked,
+    wait_all_threads_completed,
+)
 
+from aegis.errors import check
 from aegis.kernel.actor import Actor, Handler
 from aegis.kernel.clock import seeded_random
 from aegis.kernel.driver import Driver
@@ -35,13 +39,16 @@ class Conductor(Driver):
         seed: None grants steps in rotation; a number picks among the ready tasks at random, the same way for the
             same number, to explore orders that Trio might choose.
         note: called with the actor's name and the message before each handler.
-        skip: lets time pass to the next deadline; returns False when there is none.
+        skip: lets time pass to the next deadline, but not beyond a time; returns False when there is nowhere to go.
     """
 
     batch = 1
 
     def __init__(
-        self, seed: int | None, note: Callable[[str, object], None], skip: Callable[[], bool]
+        self,
+        seed: int | None,
+        note: Callable[[str, object], None],
+        skip: Callable[[int | None], bool],
     ) -> None:
         self._chance = None if seed is None else seeded_random(f"conductor {seed}")
         self._note = note
@@ -50,9 +57,9 @@ class Conductor(Driver):
         self._last = 0
         self._ready: dict[int, Task] = {}
         self._asleep: Task | None = None
-        self._settling: list[trio.Event] = []
+        self._goal_ns: int | None = None
+        self._reached = trio.Event()
         self._scope = trio.CancelScope(shield=True)
-        self._skips = 0
         self._is_over = False
         self.steps = 0
 
@@ -66,27 +73,24 @@ class Conductor(Driver):
                 await wait_all_tasks_blocked()
                 if self._ready:
                     self._grant()
-                elif self._settling:
-                    self._settled()
-                elif not (self._skips and self._skip()):
-                    await self._sleep()
+                elif active_thread_count():  # time must not run past a thread's work (trio #456)
+                    await wait_all_threads_completed()
+                elif not self._skip(self._goal_ns):
+                    await self._rest()
 
-    async def settle(self) -> None:
-        """Wait until no task of the system can take a step before time passes."""
-        event = trio.Event()
-        self._settling.append(event)
-        self._wake()
-        await event.wait()
+    async def reach(self, goal_ns: int) -> None:
+        """Wait until a time has come and no task of the system can take a step before more time passes.
 
-    @contextmanager
-    def letting_time_pass(self) -> Iterator[None]:
-        """Within the block, jump to the next deadline whenever nothing else happens."""
-        self._skips += 1
+        While nobody waits here, time passes whenever nothing else happens: then the test itself waits for it.
+        """
+        check(self._goal_ns is None, "one task of a test at a time settles or advances")
+        self._goal_ns = goal_ns
+        self._reached = trio.Event()
         self._wake()
         try:
-            yield
+            await self._reached.wait()
         finally:
-            self._skips -= 1
+            self._goal_ns = None
 
     def stop(self) -> None:
         """Stop conducting; Trio decides the rest."""
@@ -144,12 +148,12 @@ class Conductor(Driver):
         self.steps += 1
         reschedule(self._ready.pop(rank))
 
-    def _settled(self) -> None:
-        for event in self._settling:
-            event.set()
-        self._settling.clear()
+    async def _rest(self) -> None:
+        """Say that the goal is reached, and wait until there is something to do again."""
+        if self._goal_ns is not None and not self._reached.is_set():
+            self._reached.set()
+            return
 
-    async def _sleep(self) -> None:
         def abort(_: object) -> Abort:
             self._asleep = None
             return Abort.SUCCEEDED

@@ -9,8 +9,9 @@
             assert probe.expect(Order).symbol == "BTCUSDT"
             probe.expect_none()
 
-It needs a run on Trio's `MockClock`, such as pytest-trio's `mock_clock`. Time passes in `advance` only, and `offload`
-runs inline. The conductor owns the order of all steps, so the trace is the same in every process.
+It needs a run on Trio's `MockClock`, such as pytest-trio's `mock_clock`. Time passes in `advance`, and while the test
+itself waits for something that only time can bring; `offload` runs inline. The conductor owns the order of all steps,
+so the trace is the same in every process.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
 from trio.lowlevel import current_clock, current_statistics
-from trio.testing import MockClock, wait_all_threads_completed
+from trio.testing import MockClock
 
 from aegis.errors import Refused
 from aegis.kernel.actor import Actor
@@ -60,14 +61,12 @@ async def open_kit(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(conductor.run, name=f"{name} conductor")
         try:
-            with ExitStack() as closing:
-                async with open_system(
-                    name, clock=timeline.clock, seed=seed, grace_s=grace_s, driver=conductor
-                ) as system:
-                    kit = Kit(system, conductor, timeline)
-                    yield kit
-                    kit.end_probes()
-                    closing.enter_context(conductor.letting_time_pass())
+            async with open_system(
+                name, clock=timeline.clock, seed=seed, grace_s=grace_s, driver=conductor
+            ) as system:
+                kit = Kit(system, conductor, timeline)
+                yield kit
+                kit.end_probes()
         finally:
             conductor.stop()
 
@@ -99,9 +98,8 @@ class Kit:
         policy: Policy = ESCALATE,
         **kwargs: Any,
     ) -> ActorRef:
-        """Start an actor at the top of the tree, with as much time as its start takes; see `Group.spawn`."""
-        with self._conductor.letting_time_pass():
-            return await self.system.spawn(kind, *args, name=name, policy=policy, **kwargs)
+        """Start an actor at the top of the tree; see `Group.spawn`."""
+        return await self.system.spawn(kind, *args, name=name, policy=policy, **kwargs)
 
     def probe(self, name: str = "probe") -> Probe:
         """Make a reference whose messages the test reads."""
@@ -111,15 +109,12 @@ class Kit:
 
     async def settle(self) -> None:
         """Let everything happen that can happen before time passes."""
-        await self._conductor.settle()
+        await self.advance(0)
 
     async def advance(self, seconds: float) -> None:
         """Let time pass, stopping at each deadline on the way for everything that happens then."""
-        await self.settle()
-        end_ns = self._timeline.clock.monotonic_ns() + round(seconds * 1e9)
-        while self._timeline.skip(end_ns):
-            await wait_all_threads_completed()
-            await self.settle()
+        now_ns = self._timeline.clock.monotonic_ns()
+        await self._conductor.reach(now_ns + round(seconds * 1e9))
 
     def trace_hash(self) -> str:
         """The SHA-256 of the trace, in hexadecimal."""
@@ -144,7 +139,7 @@ class _Timeline:
         """Add a handled message to the trace."""
         self.trace.append(f"{self.clock.monotonic_ns()} {actor} {message!r}")
 
-    def skip(self, end_ns: int | None = None) -> bool:
+    def skip(self, end_ns: int | None) -> bool:
         """Jump to the next deadline, or to the end if that is nearer; False when there is nowhere to go."""
         gap_s = current_statistics().seconds_to_next_deadline
         if end_ns is not None:

@@ -92,6 +92,7 @@ class Life:
         cell = self._cell
         cell.restarts += 1
         cell.state = State.WAITING
+        cell.mailbox.calm()  # it may have been interrupted when it had ended already
         cell.paused.set()
         with trio.CancelScope() as cell.scope:
             if failure is not None:

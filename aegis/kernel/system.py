@@ -103,5 +103,5 @@ def _branches(group: Group) -> Iterator[str]:
 def _describe(child: Cell | Group) -> str:
     if isinstance(child, Group):
         return f"{child.name} ({child.strategy.value})"
-    restarts = f", {child.restarts} restarts" if child.restarts else ""
+    restarts = f", restarted {child.restarts} times" if child.restarts else ""
     return f"{child.name} ({child.state.value}{restarts})"

@@ -133,7 +133,7 @@ def exchange(
     ] = None,
     speed: Annotated[str, typer.Option("--speed", help="Of a recording: 1x … or max.")] = "1x",
     child: Annotated[bool, typer.Option("--child", hidden=True)] = False,
-    as_json: JsonOption = False,
+    as_json: JsonOption = False,  # noqa: ARG001  # what it prints is JSON in any case
 ) -> None:
     """Serve the simulated exchange alone, for any client written for Binance USD-M Futures."""
     from aegis.sim import MAX_SPEED, ExchangeOptions, run_exchange

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -20,6 +20,7 @@ from aegis.kernel.process import own_children
 from aegis.ops.screen import Screen
 from aegis.ops.shipped_exchange import ShippedExchange, arguments, open_exchange
 from aegis.ops.summary import Clean, RunFacts, brain_ticks, summarise
+from aegis.store.journal import Journal
 from aegis.venue.addresses import TESTNET, Addresses
 from aegis.venue.signing import Credentials
 
@@ -82,26 +83,27 @@ async def run(options: RunOptions, screen: Screen) -> dict[str, Any] | None:
 async def _trade(options: RunOptions, ending: _Ending, screen: Screen) -> None:
     """Open the exchange and the engine, trade until asked to end, and wind down."""
     clock = SystemClock()
-    async with _open_venue(options) as venue:
-        engine_of = _load_engine()
-        path = _journal_path(options, clock.wall_ns())
-        async with engine_of(
-            venue.config, venue.addresses, venue.credentials, path, seed=options.seed
-        ) as engine:
-            began_ns = clock.monotonic_ns()
-            with screen:
-                await _until_asked(engine, venue.shipped, options, ending, screen)
-            report = await engine.wind_down(ending.by)
-            facts = RunFacts(
-                mode=options.mode,
-                venue=options.config.venue.name,
-                seed=options.seed,
-                started_ns=process_started_ns(),
-                duration_s=(clock.monotonic_ns() - began_ns) / 1e9,
-                main_pid=os.getpid(),
-                exchange_pid=venue.shipped.ready.pid if venue.shipped else None,
-                ended_by=ending.by,
-            )
+    path = _journal_path(options, clock.wall_ns())
+    with closing(Journal(path)) as journal:
+        async with _open_venue(options) as venue:
+            open_engine = _load_engine()
+            async with open_engine(
+                venue.config, venue.addresses, venue.credentials, journal, seed=options.seed
+            ) as engine:
+                began_ns = clock.monotonic_ns()
+                with screen:
+                    await _until_asked(engine, venue.shipped, options, ending, screen)
+                report = await engine.wind_down(ending.by)
+    facts = RunFacts(
+        mode=options.mode,
+        venue=options.config.venue.name,
+        seed=options.seed,
+        started_ns=process_started_ns(),
+        duration_s=(clock.monotonic_ns() - began_ns) / 1e9,
+        main_pid=os.getpid(),
+        exchange_pid=venue.shipped.ready.pid if venue.shipped else None,
+        ended_by=ending.by,
+    )
     ending.result = facts, report
 
 

@@ -1,5 +1,6 @@
-"""The summary of a run: one document with everything that a run has to answer for. Later versions add keys; they
-rename none.
+"""The summary of a run: one document with everything that a run has to answer for.
+
+Later versions add keys; they rename none.
 """
 
 from __future__ import annotations

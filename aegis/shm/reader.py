@@ -14,7 +14,7 @@ import trio
 from aegis.errors import Refused
 from aegis.shm import entry_points
 from aegis.shm.block import LOST_SO_FAR, NEXT
-from aegis.shm.layout import READERS_MAX, Geometry, Records, Standing, State, signed
+from aegis.shm.layout import READERS_MAX, Geometry, Records, Standing, signed
 from aegis.shm.policy import Policy, Start
 from aegis.shm.recovery import surviving
 from aegis.shm.seats import Seat, reader_seat
@@ -222,7 +222,7 @@ class Reader:
     @property
     def finished(self) -> bool:
         """True when the writer has said that no record follows, and all are read."""
-        return int(self._window.header["state"][0]) == State.FINISHED and self.poll() == 0
+        return self._arm() < 0
 
     def beat(self, now_ns: int) -> None:
         """Show that this reader still moves.

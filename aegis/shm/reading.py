@@ -107,7 +107,7 @@ def spin(handle: int, spins: int) -> int:
     done = load_relaxed(handle + NEXT)
     stamp_at = slot_of(handle, done) + load_relaxed(handle + STRIDE) - WORD
     for _ in range(spins):
-        if load_acquire(stamp_at) - (done + 1) >= 0:
+        if load_relaxed(stamp_at) - (done + 1) >= 0:
             break
         pause()
     return ready(handle)
@@ -164,16 +164,17 @@ def join(handle: int, standing: int, start: int, newest: bool) -> int:
     """Enter the reader table; return the position reading starts from: `start`, or with `newest` PUB.
 
     PUB is read a second time after the entry can be seen: a writer that looked before that, and so does not know
-    of this reader, had published no more than what this second look finds.
+    of this reader, had published no more than what this second look finds. The first cursor may be too old, which
+    is safe.
     """
     entry = load_relaxed(handle + ENTRY_AT)
     pub_at = load_relaxed(handle + HEADER_AT) + PUB
-    store_relaxed(entry + CURSOR, load_acquire(pub_at) if newest else start)
-    store_release(entry + STANDING, standing)
-    fence_total()
+    store_relaxed(entry + CURSOR, load_relaxed(pub_at) if newest else start)
+    store_relaxed(entry + STANDING, standing)
+    fence_total()  # pairs with the one in `room`
     if newest:
-        start = load_acquire(pub_at)
-        store_release(entry + CURSOR, start)
+        start = load_relaxed(pub_at)
+        store_relaxed(entry + CURSOR, start)
     store_relaxed(handle + NEXT, start)
     store_relaxed(handle + LIMIT, start)
     return start
@@ -186,7 +187,7 @@ def _skip(handle: int, done: int, newest: int) -> int:
     `newest` is one that is known to be complete. Half a ring, because the oldest record left would be
     overwritten again before it could be read.
     """
-    published = load_acquire(load_relaxed(handle + HEADER_AT) + PUB)
+    published = load_relaxed(load_relaxed(handle + HEADER_AT) + PUB)
     if published - newest > 0:
         newest = published
     landing = newest - (load_relaxed(handle + MASK) + 1) // 2

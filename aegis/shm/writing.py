@@ -136,7 +136,7 @@ def room(handle: int) -> int:
     fence_total()  # pairs with the one in `join`: either the newcomer is seen here, or it sees what is published
     for index in range(READERS_MAX):
         entry = entries + index * ENTRY_BYTES
-        if load_acquire(entry + STANDING) == _GATING:
+        if load_relaxed(entry + STANDING) == _GATING:
             cursor = load_acquire(entry + CURSOR)
             if cursor - lowest < 0:
                 lowest = cursor
@@ -172,8 +172,7 @@ def ask_room(handle: int, wanted: int) -> int:
 def finish(handle: int) -> None:
     """Say that no record follows, and wake everybody."""
     store_release(load_relaxed(handle + HEADER_AT) + STATE, _FINISHED)
-    fence_total()
-    _wake(handle)
+    _wake(handle)  # its exchange of the sleepers' word orders this with any `arm`
 
 
 @inlined

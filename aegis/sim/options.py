@@ -25,8 +25,8 @@ class ExchangeOptions:
     host: str = "127.0.0.1"
     port: int = 0  # 0: any free one
     seed: int = 0
-    symbols: tuple[str, ...] = attrs.field(default=DEFAULT_SYMBOLS, converter=tuple)
-    recordings: tuple[Path, ...] = attrs.field(default=(), converter=tuple)
+    symbols: tuple[str, ...] = DEFAULT_SYMBOLS
+    recordings: tuple[Path, ...] = ()
     speed: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))  # of a replay
     starting_balance: Decimal = Decimal(10_000)
     api_key: str = PAPER_KEY

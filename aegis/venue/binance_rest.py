@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Final
+from typing import Final, Self
 
 import httpx
 import msgspec
+import trio
 
 from aegis.errors import Refused, Unavailable
 from aegis.kernel.clock import Clock
@@ -29,6 +30,7 @@ RECV_WINDOW_MS: Final = 5000
 CUTOFF_MARGIN_MS: Final = 10_000 + 2_000
 """The exchange gives up a call after 10 s; two more for what nobody wrote down (reliability §0.3)."""
 _NS_PER_MS: Final = 1_000_000
+_CLOSE_S: Final = 1.0
 
 
 class BinanceRest:
@@ -48,9 +50,13 @@ class BinanceRest:
             trust_env=False,
         )
 
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the connections, whatever is going on around."""
+        with trio.move_on_after(_CLOSE_S, shield=True):
+            await self._http.aclose()
 
     def exchange_ms(self) -> int:
         """The exchange's time: our wall clock with the measured offset."""

@@ -154,10 +154,14 @@ class Desk:
         await self.kit.settle()
 
     async def report(self) -> ExecutorReport:
-        return await self._ask(self.executor)
+        answer = await self._ask(self.executor)
+        assert isinstance(answer, ExecutorReport)
+        return answer
 
     async def verdicts(self) -> GateReport:
-        return await self._ask(self.gate)
+        answer = await self._ask(self.gate)
+        assert isinstance(answer, GateReport)
+        return answer
 
     async def _ask(self, ref: ActorRef) -> Any:
         answer: list[Any] = []
@@ -245,7 +249,7 @@ async def test_order_filled_by_the_stream_moves_the_position(
         assert await desk.state() is OrderState.FILLED
         accepted, last = (desk.follower.expect(OrderChanged) for _ in range(2))
         assert accepted.signed_remaining == Decimal("0.020")
-        assert (last.signed_remaining, last.stop_price) == (0, Decimal("49000.0"))
+        assert (last.signed_remaining, last.stop_price) == (Decimal(0), Decimal(49_000))
         assert last.position.quantity == Decimal("0.020")
 
 
@@ -412,7 +416,7 @@ async def test_gate_lets_a_newer_signal_take_the_place_of_one_that_waits(
         await desk.kit.settle()
         verdicts = await desk.verdicts()
         assert (verdicts.approved, verdicts.refused) == (1, 1)
-        assert verdicts.refusals == {"nothing_to_close": 1} or verdicts.refusals == {"in_flight": 1}
+        assert set(verdicts.refusals) <= {"nothing_to_close", "in_flight"}
         assert desk.venue.placed[0][1].signal_id == 4
 
 

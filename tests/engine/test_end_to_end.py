@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from aegis.sim import ExchangeOptions, OrderFaultKind, Server, serve_exchange
 from aegis.sim.invariants import check_venue
 from aegis.sim.routes import Route
 from aegis.store import recovery
-from aegis.store.journal import read_rows, verify
+from aegis.store.journal import Journal, read_rows, verify
 from aegis.venue.addresses import Addresses
 from aegis.venue.signing import Credentials
 
@@ -47,8 +47,8 @@ async def trading(journal: Path, config: Config = CONFIG) -> AsyncIterator[tuple
         server: Server = await nursery.start(partial(serve_exchange, options, wall_ms=wall_ms))
         addresses = Addresses(server.rest_url, server.streams_url)
         credentials = Credentials(options.api_key, options.api_secret)
-        with trio.fail_after(60):
-            async with open_engine(config, addresses, credentials, journal) as engine:
+        with closing(Journal(journal)) as book, trio.fail_after(60):
+            async with open_engine(config, addresses, credentials, book) as engine:
                 yield server, engine
         nursery.cancel_scope.cancel()
 
@@ -197,10 +197,9 @@ async def test_engine_takes_an_account_over_as_it_is(tmp_path: Path) -> None:
         credentials = Credentials(options.api_key, options.api_secret)
         reports = []
         for config in (keep, CONFIG):
-            with trio.fail_after(60):
-                async with open_engine(config, addresses, credentials, journal) as engine:
-                    fills = len(server.exchange.trades)
-                    await until(engine, lambda report, n=fills: n + report.executor.fills >= n + 4)
+            with closing(Journal(journal)) as book, trio.fail_after(60):
+                async with open_engine(config, addresses, credentials, book) as engine:
+                    await until(engine, lambda report: report.executor.fills >= 4)
                     reports.append(await engine.wind_down("test"))
         nursery.cancel_scope.cancel()
     assert reports[0].executor.positions

@@ -54,6 +54,11 @@ def await_word(address: int) -> Thread:
     yield "await", address
 
 
+def until(address: int, word: int) -> Thread:
+    """Do not go on before the word has come this far. It reads nothing: the thread's view stays as it was."""
+    yield "until", address, word
+
+
 def choose() -> Thread:
     """Go on both ways: the result is False in one world and True in another."""
     return (yield "choose",)
@@ -199,6 +204,9 @@ class Model:
             case "await", address:
                 if world.memory[self._place[address]][-1][0]:
                     yield self._swap(world, index, self._place[address], 0, 0)
+            case "until", address, word:
+                if world.memory[self._place[address]][-1][0] >= word:
+                    yield self._moved(world, index, world.threads[index], None)
             case "fence", kind:
                 yield self._fence(world, index, kind)
             case "choose",:

@@ -36,12 +36,14 @@ from memory_model import (  # noqa: E402
     load,
     mortal,
     store,
+    until,
 )
 
 from aegis.shm import block, layout  # noqa: E402
 from aegis.shm.layout import WORD, Standing  # noqa: E402
 
 READER_BELL, WRITER_BELL = BELLS, BELLS + WORD
+READ = 0x50000  # no word of the ring: says which record a reader has read in place
 SECOND_LIFE = 100  # added to what a second writer writes
 
 
@@ -55,6 +57,15 @@ def private(offset: int) -> Thread:
 def spinning(kernels: Kernels, count: int, extra: int = 0) -> Thread:
     while (done := (yield from private(block.NEXT))) < count:
         yield from kernels.put(PRIVATE, (done + 1 + extra, done + 1 + extra))
+
+
+def checking(kernels: Kernels, count: int) -> Thread:
+    """Overwrites only what a reader is known to be done with, not merely what it will not look at again."""
+    while (done := (yield from private(block.NEXT))) < count:
+        if (yield from kernels.room(PRIVATE)) > 0:
+            read = yield from load(READ)
+            assert read > done - CAPACITY, f"record {done + 1 - CAPACITY} was overwritten while it was read"
+            yield from kernels.put(PRIVATE, (done + 1, done + 1))
 
 
 def evicting(kernels: Kernels, count: int) -> Thread:
@@ -130,6 +141,8 @@ def walk_once(kernels: Kernels) -> Thread:
 def copying(kernels: Kernels, count: int, tries: int = 99, *, lossless: bool = False) -> Thread:
     total = tried = lost = position = 0
     while position < count and tried < tries:
+        if lossless:
+            yield from until(HEADER + layout.PUB, position + 1)
         taken = yield from walk_once(kernels)
         total += taken
         tried += tries < 99
@@ -139,10 +152,12 @@ def copying(kernels: Kernels, count: int, tries: int = 99, *, lossless: bool = F
     assert not (lossless and lost), "a gating reader lost a record"
 
 
-def looking(kernels: Kernels, count: int, tries: int = 99, *, lossless: bool = False) -> Thread:
+def looking(kernels: Kernels, count: int, tries: int = 99, *, lossless: bool = False, marks: bool=False) -> Thread:
     tried = lost = position = 0
     while position < count and tried < tries:
         tried += tries < 99
+        if lossless:
+            yield from until(HEADER + layout.PUB, position + 1)
         ready = yield from kernels.ready(PRIVATE)
         position = yield from private(block.NEXT)
         words = ()
@@ -151,6 +166,8 @@ def looking(kernels: Kernels, count: int, tries: int = 99, *, lossless: bool = F
             one = yield from load(slot + WORD)
             other = yield from load(slot + 2 * WORD)
             words += (one, other)
+            if marks:
+                yield from store(READ, record + 1)
         if (yield from kernels.release(PRIVATE, ready)) == ready:
             accept(position + 1, words)
         position += ready

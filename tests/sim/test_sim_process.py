@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from aegis.sim import ExchangeOptions, run_exchange
 port, watch, *recordings = sys.argv[1:]
-options = ExchangeOptions(port=int(port), seed=7, symbols=["BTCUSDT"], recordings=map(Path, recordings))
+options = ExchangeOptions(port=int(port), seed=7, symbols=("BTCUSDT",), recordings=tuple(map(Path, recordings)))
 sys.exit(run_exchange(options, watch_stdin=watch == "watch"))
 """
 

@@ -1,0 +1,278 @@
+"""The commands, as a person would run them: real processes, an empty home, no network but loopback."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.processes
+
+RECORDING = Path(__file__).parents[2].parent / "shared/data/recordings/btcusdt_20240808.gz"
+FAST = "[strategy]\ninterval_ms = 100\npivot_bars = 1\natr_period = 2\n"
+
+
+class Command:
+    """`python -m aegis` with a state folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "aegis.toml"
+        self.journal = folder / "j.db"
+        self.config.write_text(f'{FAST}[run]\njournal = "{self.journal}"\n')
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "aegis", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.folder,
+            env={**os.environ, "XDG_STATE_HOME": str(self.folder / "state")},
+        )
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        with self.start(*arguments) as process:
+            out, err = process.communicate(timeout=60)
+            return process.returncode, out, err
+
+    def trade(self, *arguments: str) -> dict[str, Any]:
+        code, out, err = self.run(*arguments, "--config", str(self.config), "--json")
+        assert code == 0, err
+        summary: dict[str, Any] = json.loads(out)
+        return summary
+
+    def start_trading(self) -> tuple[subprocess.Popen[str], dict[str, int]]:
+        """A run that trades, and the pids of its processes: found once it has its first order."""
+        process = self.start("run", "--config", str(self.config), "--for", "60s", "--json")
+        pids = {"main": process.pid}
+        assert process.stderr is not None
+        while len(pids) < 3:
+            line = process.stderr.readline()
+            assert line, "the run ended early"
+            for name in ("exchange", "worker"):
+                if f"{name}_started" in line:
+                    pids[name] = json.loads(line)["pid"]
+        return process, pids
+
+    def verify(self) -> dict[str, Any]:
+        code, out, err = self.run("journal", "verify", str(self.journal), "--json")
+        assert code == 0, err
+        result: dict[str, Any] = json.loads(out)
+        return result
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    return Command(tmp_path)
+
+
+def wait_gone(pids: list[int], seconds: float = 2.0) -> None:
+    """Wait for the end of processes that are not our children; the kernel tells by a pidfd."""
+    for pid in pids:
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        ended, _, _ = select.select([descriptor], [], [], seconds)
+        os.close(descriptor)
+        assert ended, f"process {pid} is still there"
+
+
+@pytest.fixture(autouse=True)
+def no_segment_is_left() -> Iterator[None]:
+    before = set(os.listdir("/dev/shm"))
+    yield
+    assert {name for name in os.listdir("/dev/shm") if "aegis" in name} <= before
+
+
+def test_run_ends_with_a_summary_that_adds_up(command: Command) -> None:
+    """A paper run needs nothing, trades, accounts for every signal and leaves nothing behind."""
+    summary = command.trade("run", "--for", "4s", "--seed", "7")
+    signals, orders = summary["signals"], summary["orders"]
+    assert signals["proposed"] == sum(
+        signals[key] for key in ("approved", "refused", "expired", "superseded")
+    )
+    assert summary["fills"] > 0
+    assert summary["ticks"] > 0
+    assert summary["bars"] > 0
+    assert orders["sent"] == orders["accepted"] + orders["refused"] + orders["unknown"]
+    assert summary["reconciled"] is True
+    assert summary["ticks_lost"] == 0
+    assert summary["clean"] == {"processes": 0, "segments": 0}
+    assert len(set(summary["pids"].values())) == 3
+    assert summary["positions"] == {}
+    assert summary["first_fill_s"] > 0
+    assert {"p50", "p99", "max"} == set(summary["latency_us"]["tick_to_order"])
+    assert command.verify()["head"] == summary["journal"]["head"]
+
+
+def test_run_without_a_terminal_prints_plain_lines(command: Command) -> None:
+    """Without --json and without a terminal there is a line a second and a readable summary."""
+    code, out, err = command.run("run", "--config", str(command.config), "--for", "3s")
+    assert code == 0, err
+    assert "equity" in out.splitlines()[0]
+    assert any(line.strip().startswith("reconciled") for line in out.splitlines())
+
+
+def test_run_stops_in_order_on_sigint(command: Command) -> None:
+    """The first signal cancels, closes, reconciles, seals and sums up."""
+    process, pids = command.start_trading()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    summary = json.loads(out)
+    assert (summary["ended_by"], summary["reconciled"]) == ("SIGINT", True)
+    wait_gone(list(pids.values()))
+
+
+def test_run_stops_at_once_on_a_second_sigint(command: Command) -> None:
+    """The second signal waits for nothing, and still nothing is left."""
+    process, pids = command.start_trading()
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode in {0, 1}, err
+    wait_gone(list(pids.values()))
+    assert command.verify()["verified"]
+
+
+@pytest.mark.parametrize("victim", ["main", "exchange"])
+def test_run_leaves_nothing_when_a_process_is_killed(command: Command, victim: str) -> None:
+    """SIGKILL of the main process or of its exchange ends everything within two seconds."""
+    process, pids = command.start_trading()
+    os.kill(pids[victim], signal.SIGKILL)
+    wait_gone([pid for pid in pids.values() if pid != process.pid])
+    _, err = process.communicate(timeout=2)
+    if victim == "exchange":
+        assert process.returncode == 1
+        assert "stopped on a fault: the exchange" in err
+    assert command.verify()["verified"]
+
+
+def test_run_goes_on_when_its_worker_is_killed(command: Command) -> None:
+    """A killed worker is reaped and replaced; the run ends in order and has counted it."""
+    process, pids = command.start_trading()
+    os.kill(pids["worker"], signal.SIGKILL)
+    wait_gone([pids["worker"]])
+    assert process.stderr is not None
+    while "worker_started" not in process.stderr.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    summary = json.loads(out)
+    assert (summary["feed"]["restarts"], summary["reconciled"]) == (1, True)
+    wait_gone([*pids.values(), summary["pids"]["feed"]])
+
+
+def recorded(path: Path) -> Path:
+    """A recording of a few hundred frames: a market that rises and falls, with quotes around its trades."""
+    start_ms, lines = 1_723_161_256_000, []
+    for number in range(600):
+        at_ms = start_ms + number * 20
+        leg, step = divmod(number, 30)
+        price = 60_000 + (step if leg % 2 == 0 else 30 - step) * 10 + leg
+        quote = {
+            "stream": "btcusdt@bookTicker",
+            "data": {
+                **{"e": "bookTicker", "u": number + 1, "s": "BTCUSDT"},
+                **{"b": f"{price - 0.1:.2f}", "B": "5.000", "a": f"{price:.2f}", "A": "5.000"},
+                **{"T": at_ms, "E": at_ms},
+            },
+        }
+        trade = {
+            "stream": "btcusdt@trade",
+            "data": {
+                **{"e": "trade", "E": at_ms, "T": at_ms, "s": "BTCUSDT", "t": number + 1},
+                **{"p": f"{price:.2f}", "q": "0.010", "X": "MARKET", "m": False},
+            },
+        }
+        for frame in (quote, trade):
+            lines.append(f"{at_ms * 1_000_000} {json.dumps(frame, separators=(',', ':'))}")
+    with gzip.open(path, "wt") as file:
+        file.write("\n".join(lines) + "\n")
+    return path
+
+
+def test_replay_counts_every_recorded_tick(command: Command) -> None:
+    """A replay at full speed loses nothing, trades, and agrees with the exchange."""
+    recording = recorded(command.folder / "frames.gz")
+    summary = command.trade("replay", str(recording), "--speed", "max")
+    assert (summary["mode"], summary["ended_by"]) == ("replay", "recording")
+    assert (summary["ticks"], summary["ticks_lost"]) == (1200, 0)
+    assert summary["fills"] > 0
+    assert summary["reconciled"] is True
+
+
+def test_replay_of_a_real_recording(command: Command) -> None:
+    """The recorded Binance frames of six minutes: every quote and trade is a tick, and it trades on them."""
+    if not RECORDING.exists():
+        pytest.skip("the recordings are not beside the project")
+    summary = command.trade("replay", str(RECORDING), "--speed", "max")
+    assert (summary["ticks"], summary["ticks_lost"]) == (66_089 + 21_313, 0)
+    assert summary["fills"] > 0
+    assert summary["reconciled"] is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "--config", "absent.toml"], ["absent.toml", "No such file"]),
+        (["run", "--config", "key.toml"], ["key.toml", "limits.order_notinal", "order_notional"]),
+        (["run", "--config", "type.toml"], ["type.toml", "feed.lossless", "true or false"]),
+        (["run", "--config", "folder.toml"], ["file/j.db", "folder"]),
+        (["run", "--for", "soon"], ["--for soon", "30s"]),
+        (["run", "--venue", "nowhere"], ["nowhere", "binance-testnet"]),
+        (["run", "--live"], ["--live"]),
+        (["replay", "absent.gz"], ["absent.gz"]),
+        (["replay", "key.toml"], ["key.toml", "gzip"]),
+        (["replay", "key.toml", "--speed", "fast"], ["--speed fast", "max"]),
+        (["journal", "verify", "absent.db"], ["absent.db"]),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(
+    command: Command, arguments: list[str], says: list[str]
+) -> None:
+    """What cannot be done is refused with its name and what was expected, before anything starts."""
+    folder = command.folder
+    (folder / "key.toml").write_text("[limits]\norder_notinal = 5\n")
+    (folder / "type.toml").write_text("[feed]\nlossless = 1\n")
+    (folder / "file").touch()
+    (folder / "folder.toml").write_text(f'[run]\njournal = "{folder}/file/j.db"\n')
+    code, out, err = command.run(*arguments, "--json")
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1, err
+    assert all(word in err for word in says), err
+
+
+def test_bad_input_port_taken(command: Command) -> None:
+    """A port that somebody else has is named, and nothing is left running."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for verb in ("run", "exchange"):
+            code, _, err = command.run(verb, "--port", str(port))
+            assert code == 2
+            (line,) = err.splitlines()
+            assert f"127.0.0.1:{port}" in line
+
+
+def test_journal_show_prints_the_story(command: Command) -> None:
+    """A journal can be read as one JSON object a line, from the start of a run to its end."""
+    command.trade("run", "--for", "2s")
+    code, out, _ = command.run("journal", "show", str(command.journal))
+    kinds = [json.loads(line)["kind"] for line in out.splitlines()]
+    assert code == 0
+    assert (kinds[0], kinds[-1]) == ("run_started", "run_ended")
