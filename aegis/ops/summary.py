@@ -45,9 +45,8 @@ class RunFacts:
 
 def summarise(facts: RunFacts, report: EngineReport, clean: Clean) -> dict[str, Any]:
     """The summary as JSON values; money as decimal strings."""
-    gate, brain, executor = report.gate, report.brain, report.executor
+    first_fill_ns = report.executor.first_fill_ns
     reconciliation = report.reconciliation
-    first_fill_ns = executor.first_fill_ns
     return {
         "mode": facts.mode,
         "venue": facts.venue,
@@ -59,9 +58,46 @@ def summarise(facts: RunFacts, report: EngineReport, clean: Clean) -> dict[str, 
             "feed": report.feed.worker_pid,
             "exchange": facts.exchange_pid,
         },
+        **_market(report),
+        **_trading(report),
+        **_money(report),
+        "latency_us": {
+            "tick_to_signal": attrs.asdict(report.brain.tick_to_signal_us),
+            "signal_to_order": attrs.asdict(report.executor.signal_to_order_us),
+            "tick_to_order": attrs.asdict(report.executor.tick_to_order_us),
+        },
+        "journal": attrs.asdict(report.scribe),
+        "reconciled": bool(reconciliation and reconciliation.agreed and report.journal_agrees),
+        "differences": _differences(report),
+        "clean": attrs.asdict(clean),
+        "first_fill_s": (
+            None if first_fill_ns is None else round((first_fill_ns - facts.started_ns) / 1e9, 3)
+        ),
+    }
+
+
+def _market(report: EngineReport) -> dict[str, Any]:
+    """What came in."""
+    feed, brain = report.feed, report.brain
+    return {
         "ticks": brain_ticks(report),
-        "ticks_lost": brain.ticks_lost + report.feed.dropped,
+        "ticks_lost": brain.ticks_lost + feed.dropped,
         "bars": brain.counts["bars"],
+        "feed": {
+            "restarts": feed.restarts,
+            "connects": feed.connects,
+            "malformed": feed.malformed,
+            "strangers": feed.strangers,
+            "gaps": feed.gaps,
+            "late": brain.counts["late"],
+        },
+    }
+
+
+def _trading(report: EngineReport) -> dict[str, Any]:
+    """What was made of it. Every signal is counted once: proposed is the sum of the other four."""
+    gate, brain, executor = report.gate, report.brain, report.executor
+    return {
         "signals": {
             "proposed": brain.proposed,
             "approved": gate.approved,
@@ -85,27 +121,6 @@ def summarise(facts: RunFacts, report: EngineReport, clean: Clean) -> dict[str, 
             }
             for symbol, position in executor.positions.items()
         },
-        **_money(report),
-        "latency_us": {
-            "tick_to_signal": attrs.asdict(brain.tick_to_signal_us),
-            "signal_to_order": attrs.asdict(executor.signal_to_order_us),
-            "tick_to_order": attrs.asdict(executor.tick_to_order_us),
-        },
-        "feed": {
-            "restarts": report.feed.restarts,
-            "connects": report.feed.connects,
-            "malformed": report.feed.malformed,
-            "strangers": report.feed.strangers,
-            "gaps": report.feed.gaps,
-            "late": brain.counts["late"],
-        },
-        "journal": attrs.asdict(report.scribe),
-        "reconciled": bool(reconciliation and reconciliation.agreed and report.journal_agrees),
-        "differences": _differences(report),
-        "clean": attrs.asdict(clean),
-        "first_fill_s": (
-            None if first_fill_ns is None else round((first_fill_ns - facts.started_ns) / 1e9, 3)
-        ),
     }
 
 

@@ -91,9 +91,9 @@ def wait_gone(pids: list[int], seconds: float = 2.0) -> None:
 
 @pytest.fixture(autouse=True)
 def no_segment_is_left() -> Iterator[None]:
-    before = set(os.listdir("/dev/shm"))
+    before = set(Path("/dev/shm").glob("aegis*"))
     yield
-    assert {name for name in os.listdir("/dev/shm") if "aegis" in name} <= before
+    assert set(Path("/dev/shm").glob("aegis*")) <= before
 
 
 def test_run_ends_with_a_summary_that_adds_up(command: Command) -> None:
@@ -176,32 +176,26 @@ def test_run_goes_on_when_its_worker_is_killed(command: Command) -> None:
     wait_gone([*pids.values(), summary["pids"]["feed"]])
 
 
+QUOTE = (
+    '{{"stream":"btcusdt@bookTicker","data":{{"e":"bookTicker","u":{id},"s":"BTCUSDT","b":"{bid:.2f}",'
+    '"B":"5.000","a":"{price:.2f}","A":"5.000","T":{ms},"E":{ms}}}}}'
+)
+TRADE = (
+    '{{"stream":"btcusdt@trade","data":{{"e":"trade","E":{ms},"T":{ms},"s":"BTCUSDT","t":{id},'
+    '"p":"{price:.2f}","q":"0.010","X":"MARKET","m":false}}}}'
+)
+
+
 def recorded(path: Path) -> Path:
-    """A recording of a few hundred frames: a market that rises and falls, with quotes around its trades."""
-    start_ms, lines = 1_723_161_256_000, []
-    for number in range(600):
-        at_ms = start_ms + number * 20
-        leg, step = divmod(number, 30)
-        price = 60_000 + (step if leg % 2 == 0 else 30 - step) * 10 + leg
-        quote = {
-            "stream": "btcusdt@bookTicker",
-            "data": {
-                **{"e": "bookTicker", "u": number + 1, "s": "BTCUSDT"},
-                **{"b": f"{price - 0.1:.2f}", "B": "5.000", "a": f"{price:.2f}", "A": "5.000"},
-                **{"T": at_ms, "E": at_ms},
-            },
-        }
-        trade = {
-            "stream": "btcusdt@trade",
-            "data": {
-                **{"e": "trade", "E": at_ms, "T": at_ms, "s": "BTCUSDT", "t": number + 1},
-                **{"p": f"{price:.2f}", "q": "0.010", "X": "MARKET", "m": False},
-            },
-        }
-        for frame in (quote, trade):
-            lines.append(f"{at_ms * 1_000_000} {json.dumps(frame, separators=(',', ':'))}")
+    """A recording of a few hundred frames: a market that rises and falls, a quote before each trade."""
     with gzip.open(path, "wt") as file:
-        file.write("\n".join(lines) + "\n")
+        for number in range(600):
+            ms = 1_723_161_256_000 + number * 20
+            leg, step = divmod(number, 30)
+            price = 60_000 + (step if leg % 2 == 0 else 30 - step) * 10 + leg
+            for frame in (QUOTE, TRADE):
+                text = frame.format(id=number + 1, ms=ms, price=price, bid=price - 0.1)
+                file.write(f"{ms * 1_000_000} {text}\n")
     return path
 
 

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from aegis.config import Config, load
+from aegis.errors import Refused
+
+
+def test_config_of_an_empty_file_is_the_default(tmp_path: Path) -> None:
+    """Nothing has to be configured."""
+    (tmp_path / "c.toml").touch()
+    assert load(tmp_path / "c.toml") == Config()
+
+
+def test_config_reads_every_table(tmp_path: Path) -> None:
+    """Values keep their types; money becomes Decimal as it is written."""
+    (tmp_path / "c.toml").write_text(
+        'symbols = ["BTCUSDT"]\n[limits]\norder_notional = 12.5\ndata_age_ms_max = 300\n'
+        '[run]\non_stop = "keep"\n[strategy]\ninterval_ms = 60000\nstop_atr = 2\n'
+        '[venue]\nname = "custom"\nrest_url = "http://localhost:1"\n[feed]\nlossless = true\n'
+    )
+    config = load(tmp_path / "c.toml")
+    assert config.symbols == ("BTCUSDT",)
+    assert config.limits.order_notional == Decimal("12.5")
+    assert (config.run.on_stop, config.strategy.stop_atr) == ("keep", 2.0)
+    assert (config.venue.name, config.feed.lossless) == ("custom", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("limits = 3", "limits: expected a table, got 3"),
+        ("[limits]\nno = 3", "unknown key limits.no; expected one of: order_notional, "),
+        ("no = 3", "unknown key no; expected one of: symbols, venue, "),
+        ('symbols = "BTC"', "symbols: expected a list of strings, got 'BTC'"),
+        ("symbols = [1]", "symbols: expected a list of strings"),
+        ('[limits]\norder_notional = "x"', "limits.order_notional: expected a number, got 'x'"),
+        ("[limits]\norder_notional = true", "limits.order_notional: expected a number"),
+        ("[limits]\norder_notional = nan", "limits.order_notional: expected a finite number"),
+        ("[limits]\norder_notional = -1", "'order_notional' must be > 0"),
+        ("[limits]\ndata_age_ms_max = 1.5", "limits.data_age_ms_max: expected a whole number"),
+        ("[feed]\nlossless = 1", "feed.lossless: expected true or false, got 1"),
+        ('[venue]\nname = "mars"', "venue.name: expected one of sim, binance-testnet, custom"),
+        ("[strategy]\npivot_bars = 0", "'pivot_bars' must be >= 1"),
+        ("x ==", "is not TOML"),
+    ],
+)
+def test_config_names_what_is_wrong(tmp_path: Path, text: str, says: str) -> None:
+    """One line with the file, the key and what was expected."""
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    with pytest.raises(Refused) as refusal:
+        load(path)
+    message = str(refusal.value)
+    assert message.startswith(f"{path}: ")
+    assert says in message
+    assert "\n" not in message
