@@ -217,6 +217,7 @@ class Cell:
         for watched in self.watching:
             watched.watchers.pop(self, None)
         for watcher in self.watchers:
+            watcher.watching.pop(self, None)
             watcher.ref.tell(Terminated(self.ref, self.reason))
         self.paused.set()
         self.stopped.set()

@@ -4,6 +4,9 @@ Trio resumes tasks that are ready together in a random order, and tasks with equ
 addresses. Neither can be chosen by public means. So each task of a conducted system runs inside a coroutine of ours
 that stands between it and Trio: whenever Trio resumes it, it first queues up here. When all tasks of the run are
 blocked the conductor lets exactly one go on, and Trio's shuffle has nothing to shuffle.
+
+It conducts the tasks of the actors and those of `ctx.start_soon`. Tasks that an actor starts in a nursery of its own
+are Trio's, and so is their order.
 """
 
 from __future__ import annotations
@@ -28,6 +31,9 @@ from aegis.kernel.clock import seeded_random
 from aegis.kernel.driver import Driver
 
 __all__ = ["Conductor"]
+
+# How often, in real seconds, to look whether a task that is not conducted waits for time to pass.
+_DOZE_S = 0.01
 
 F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, object]])
 
@@ -56,7 +62,7 @@ class Conductor(Driver):
         self._created = 0
         self._last = 0
         self._ready: dict[int, Task] = {}
-        self._asleep: Task | None = None
+        self._doze = trio.CancelScope()
         self._goal_ns: int | None = None
         self._reached = trio.Event()
         self._scope = trio.CancelScope(shield=True)
@@ -149,22 +155,15 @@ class Conductor(Driver):
         reschedule(self._ready.pop(rank))
 
     async def _rest(self) -> None:
-        """Say that the goal is reached, and wait until there is something to do again."""
+        """Say that the goal is reached; if that is said, doze until something from outside may have happened."""
         if self._goal_ns is not None and not self._reached.is_set():
             self._reached.set()
             return
-
-        def abort(_: object) -> Abort:
-            self._asleep = None
-            return Abort.SUCCEEDED
-
-        self._asleep = current_task()
-        await wait_task_rescheduled(abort)
+        with trio.CancelScope() as self._doze:
+            await wait_all_tasks_blocked(_DOZE_S)
 
     def _wake(self) -> None:
-        task, self._asleep = self._asleep, None
-        if task is not None:
-            reschedule(task)
+        self._doze.cancel("there is something to do")
 
     def _noted(self, name: str, handler: Handler) -> Handler:
         function, note = handler.function, self._note

@@ -123,12 +123,11 @@ class Group:
                 sibling.gate.set()
                 return
 
-    def forget(self, child: Cell | Group) -> None:
-        """Take an ended child out; whoever waited for it goes on."""
-        if isinstance(child, Cell):
-            self.release_after(child)
-            self._system.leave(child)
-        self.children.remove(child)
+    def forget(self, cell: Cell) -> None:
+        """Take an ended actor out; whoever waited for it goes on."""
+        self.release_after(cell)
+        self.children.remove(cell)
+        self._system.leave(cell)
 
     async def _hold_open(
         self, name: str, strategy: Strategy, *, task_status: trio.TaskStatus[Group]

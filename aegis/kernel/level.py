@@ -27,13 +27,14 @@ class Level:
     """The capacity and the policy of one level; made by `block`, `drop_oldest`, `latest` or `reject`."""
 
     overflow: Overflow
-    capacity: int = attrs.field()
-    key: Callable[[Any], Hashable] | None = None
+    capacity: int
+    key: Callable[[Any], Hashable] | None = None  # with LATEST, and only there
 
-    @capacity.validator
-    def _check_capacity(self, _: object, capacity: int) -> None:
-        if capacity < 1:
-            raise Refused(f"a level holds at least one message, not {capacity}")
+    def __attrs_post_init__(self) -> None:
+        if self.capacity < 1:
+            raise Refused(f"a level holds at least one message, not {self.capacity}")
+        if (self.key is not None) is not (self.overflow is Overflow.LATEST):
+            raise Refused("a level has a key if it keeps the latest of each, and only then")
 
     @classmethod
     def block(cls, capacity: int) -> Level:

@@ -63,7 +63,9 @@ class Life:
             farewell = await caught(incarnation.end, cell.reason)
             if farewell is not None:
                 log.error("%r failed in stopping", cell.ref, exc_info=farewell)
-        self._report(failure or farewell, verdict)
+        self._report(failure, verdict)
+        if farewell is not None and cell.policy is ESCALATE:
+            raise farewell
         if isinstance(verdict, float) and not cell.is_stopping:
             await self._wait(verdict, failure)
             return not cell.is_stopping

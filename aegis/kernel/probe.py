@@ -42,9 +42,11 @@ class Probe:
         Raises:
             AssertionError: when there is none, or one of another type.
         """
-        if not self._cell.mailbox.mask:
+        box = self._cell.mailbox
+        box.calm()  # it is no actor that would stop
+        if not box.mask:
             raise AssertionError(f"{self.ref!r} has no message, expected {kind.__qualname__}")
-        message, _, self._receipt, _ = self._cell.mailbox.pop()
+        message, _, self._receipt, _ = box.pop()
         if type(message) is not kind:
             raise AssertionError(f"{self.ref!r} got {message!r}, expected {kind.__qualname__}")
         return message
@@ -55,8 +57,10 @@ class Probe:
         Raises:
             AssertionError: when there is one.
         """
-        if self._cell.mailbox.mask:
-            raise AssertionError(f"{self.ref!r} got {self._cell.mailbox.pop()[0]!r}, expected none")
+        box = self._cell.mailbox
+        box.calm()
+        if box.mask:
+            raise AssertionError(f"{self.ref!r} got {box.pop()[0]!r}, expected none")
 
     def reply(self, value: object) -> None:
         """Answer the ask that was last expected.

@@ -69,7 +69,6 @@ class Child:
                 pass_fds=tuple(pass_fds),
                 process_group=0,
             )
-            self._pidfd = os.pidfd_open(self._process.pid)
         except OSError:
             os.close(stdin_fd)
             os.close(stdout_fd)
@@ -77,6 +76,7 @@ class Child:
         finally:
             os.close(child_in)
             os.close(child_out)
+        self._pidfd = os.pidfd_open(self._process.pid)
         self._stdin = FdStream(stdin_fd)
         self._stdout = FdStream(stdout_fd)
         self._reaping = trio.Lock()

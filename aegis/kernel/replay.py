@@ -75,14 +75,19 @@ class Replay(Realm):
         cell = Cell(self, name or kind.__name__.lower(), kind, args, kwargs, policy)
         cell.ref = _ReplayRef(cell, self)
         self.enter(cell)
-        player = self._players[cell.ref] = _Player(self, cell, self._ready)
-        await player.start()
+        try:
+            player = self._players[cell.ref] = _Player(self, cell, self._ready)
+            await player.start()
+        finally:
+            if cell.state is State.STARTING:
+                cell.bury()
+                self.leave(cell)
         return cell.ref
 
     def leave(self, cell: Cell) -> None:
         """Forget an actor that has ended, but not its figures."""
         super().leave(cell)
-        del self._players[cell.ref]
+        self._players.pop(cell.ref, None)
 
     def feed(self, ref: ActorRef, message: object) -> None:
         """Tell a message and run: the same as the two calls, and faster where nothing else waits."""
@@ -104,6 +109,7 @@ class Replay(Realm):
 
     def advance_to(self, now_ns: int) -> None:
         """Move the clock, and on the way fire each timer at its time, with all that follows from it."""
+        self.run()
         timers = self.timers
         while (due_ns := timers.next_due_ns()) is not None and due_ns <= now_ns:
             self._manual.move_to(max(due_ns, self._manual.monotonic_ns()))
@@ -174,7 +180,7 @@ class _Player:
         """Handle a message at once, past the mailbox; False when it has to queue up like any other."""
         cell = self._cell
         handler = cell.handlers.get(type(message))
-        if handler is None or handler.ttl_ns or self._is_busy or cell.mailbox.mask:
+        if handler is None or self._is_busy or cell.mailbox.mask:
             return False
         cell.mailbox.accepted[handler.level] += 1
         cell.taken += 1

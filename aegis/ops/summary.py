@@ -90,6 +90,7 @@ def _market(report: EngineReport) -> dict[str, Any]:
             "strangers": feed.strangers,
             "gaps": feed.gaps,
             "late": brain.counts["late"],
+            "quarantine": list(feed.quarantine),
         },
     }
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 from aegis.shm.policy import Policy, Start
 from aegis.shm.ring import CAPACITY, Ring
 from aegis.shm.segment import Memfd, Named, OnDisk
+from aegis.shm.status import ReaderStatus, RingStatus, WriterStatus
 from aegis.shm.wakeup import ADAPTIVE, BLOCK, SPIN, YIELD, Waiting
 
 __all__ = [
@@ -28,7 +29,10 @@ __all__ = [
     "Named",
     "OnDisk",
     "Policy",
+    "ReaderStatus",
     "Ring",
+    "RingStatus",
     "Start",
     "Waiting",
+    "WriterStatus",
 ]

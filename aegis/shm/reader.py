@@ -66,7 +66,11 @@ class Reader:
         self._waiting: Final = waiting
         self._budget: Final = SpinBudget(waiting)
         self._bind()
-        self._enter(start, patience_ns)
+        try:
+            self._enter(start, patience_ns)
+        except Refused:
+            self.close()
+            raise
 
     def _bind(self) -> None:
         """Bind the compiled calls to this handle: an attribute costs half of what a method would."""

@@ -14,6 +14,7 @@ from aegis.shm.layout import Geometry
 from aegis.shm.policy import Policy, Start
 from aegis.shm.seats import WRITER_SEAT, is_taken
 from aegis.shm.segment import WAKE_FDS, Home, Memfd, OnDisk, open_wake_fds
+from aegis.shm.status import RingStatus, ring_status, writer_gone
 from aegis.shm.wakeup import ADAPTIVE, Waiting
 from aegis.shm.window import Window
 
@@ -131,6 +132,14 @@ class Ring:
     def has_writer(self) -> bool:
         """True while a living process, this or another, is the ring's writer."""
         return is_taken(self.fd, WRITER_SEAT)
+
+    def status(self) -> RingStatus:
+        """Who writes, who reads, how far each is and when each showed that it still moves."""
+        return ring_status(self.fd, self.geometry)
+
+    async def writer_gone(self) -> None:
+        """Wait until no living process is the ring's writer; returns at once when there is none now."""
+        await writer_gone(self.fd, self.geometry)
 
     def writer(self) -> Writer:
         """Become the ring's one writer.

@@ -44,7 +44,6 @@ class Writer:
         self._block: Final = self._window.block(wake_fds)
         self.handle = self._block.handle
         self._bell: Final = Bell(wake_fds[-1] if wake_fds else None)
-        self._claimed = False
         self._stalled_at = (0, 0)  # position, and when it was first seen to be stuck there
         self._write_batch: Callable[[Records], int] = partial(
             entry_points.batch_writer(geometry.dtype), self.handle
@@ -95,7 +94,6 @@ class Writer:
             or not records.flags.c_contiguous
         ):
             raise Refused(f"write_batch needs a contiguous array of {self._geometry.dtype}")
-        check(not self._claimed, "nothing is written while slots are claimed")
         return self._write_batch(records)
 
     @contextmanager
@@ -106,16 +104,13 @@ class Writer:
         starts at its beginning. If the block raises, nothing is published, but the oldest records, whose slots
         these were, are gone for lossy readers.
         """
-        check(not self._claimed, "one claim at a time")
-        index = self.position & (self._geometry.capacity - 1)
+        position = self.position
+        index = position & (self._geometry.capacity - 1)
         count = min(count, self._geometry.capacity - index)
         count = entry_points.reserve(self.handle, count)
-        self._claimed = True
-        try:
-            yield self._window.slots["record"][index : index + count]
-            entry_points.commit(self.handle, count)
-        finally:
-            self._claimed = False
+        yield self._window.slots["record"][index : index + count]
+        check(self.position == position, "nothing else is written while slots are claimed")
+        entry_points.commit(self.handle, count)
 
     # ---- waiting for room
 

@@ -247,8 +247,16 @@ def test_mailbox_has_one_consumer() -> None:
 @pytest.mark.parametrize("capacity", [0, -1])
 def test_level_without_room(capacity: int) -> None:
     """A level that could never take anything is refused."""
-    with pytest.raises(Refused):
+    with pytest.raises(Refused, match="at least one"):
         Level.block(capacity)
+
+
+def test_level_with_a_key_of_no_use() -> None:
+    """A key and the policy that needs it come together."""
+    with pytest.raises(Refused, match="key"):
+        Level(Overflow.LATEST, 1)
+    with pytest.raises(Refused, match="key"):
+        Level(Overflow.REJECT, 1, key)
 
 
 async def put_all(box: Mailbox, numbers: range, deliveries: list[tuple[int, Delivery]]) -> None:

@@ -178,16 +178,15 @@ def test_replay_fires_timers_on_the_way() -> None:
     assert log[1:-1] == ["beat 1", "beat 2", "beat 3", "tick 1.0", "beat 4"]
 
 
-def test_replay_drops_what_is_late() -> None:
-    """A time to live is measured on the replay's clock."""
+def test_replay_handles_before_time_passes() -> None:
+    """What was told is handled before the clock moves, so nothing outlives its time by waiting."""
     log: list[str] = []
     with Replay() as replay:
         trader = replay.call(replay.spawn(Trader, log))
         trader.tell(Hint())
-        replay.advance_to(2000)
-        replay.run()
-        assert trader.stats().expired == 1
-    assert "hint" not in log
+        replay.advance_to(10**9)
+        assert trader.stats().expired == 0
+    assert log[1:3] == ["hint", "beat 1"]
 
 
 @pytest.mark.trio
@@ -263,6 +262,27 @@ def test_replay_ends_an_actor_that_stops_itself() -> None:
         replay.advance_to(10**10)
         assert [each.name for each in replay.stats().actors] == ["watcher"]
     assert log == ["started", "stopping: enough", "gone: enough"]
+
+
+def test_replay_start_that_fails_leaves_nothing() -> None:
+    """An actor that cannot be made or started raises at its spawner, and its name is free again."""
+
+    class Bad(Actor):
+        def __init__(self, where: str) -> None:
+            self.where = where
+            if where == "made":
+                raise LookupError
+
+        async def started(self) -> None:
+            if self.where == "started":
+                raise LookupError
+
+    with Replay() as replay:
+        for where in ("made", "started"):
+            with pytest.raises(LookupError):
+                replay.call(replay.spawn(Bad, where))
+        assert replay.stats().actors == ()
+        assert replay.call(replay.spawn(Bad, "well")).alive
 
 
 def test_replay_closes_over_a_failure() -> None:

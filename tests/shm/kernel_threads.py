@@ -27,15 +27,15 @@ SCRATCH = PRIVATE + 0x10000  # a party's own array of records
 
 
 class Mutant(NamedTuple):
-    """Replace the `index`-th call of `instruction` in `function` by another instruction, or by an expression."""
+    """Replace the `nth` call of `instruction` in `function` by another instruction, or by an expression."""
 
     function: str
     instruction: str
-    index: int
+    nth: int
     by: str
 
     def __str__(self) -> str:
-        return f"{self.function}: {self.instruction} #{self.index} -> {self.by}"
+        return f"{self.function}: {self.instruction} #{self.nth} -> {self.by}"
 
 
 # Written for people to look at, read by no protocol: a thread's count of its own stalls has no end.
@@ -109,7 +109,7 @@ class _Mutation(ast.NodeTransformer):
         self.generic_visit(node)
         if isinstance(node.func, ast.Name) and node.func.id == self._mutant.instruction:
             self._seen += 1
-            if self._seen == self._mutant.index + 1:
+            if self._seen == self._mutant.nth + 1:
                 if self._mutant.by in INSTRUCTIONS:
                     return ast.Call(ast.Name(self._mutant.by, ast.Load()), node.args, [])
                 return ast.parse(self._mutant.by, mode="eval").body
@@ -162,22 +162,28 @@ class _PlainNumbers:
     int32 = uintp = int
 
 
-def private_words(*, reader: int | None = None, done: int = 0, gating: bool = True) -> dict[int, int]:
-    """A party's private block. Its handle is `PRIVATE`."""
+SCRATCH_WORDS = {SCRATCH + offset: 0 for offset in range(0, 2 * ITEM_WORDS * WORD, WORD)}
+
+
+def private_words(*, gating: bool = True) -> dict[int, int]:
+    """A party's private block; its handle is `PRIVATE`. A writer does not look at what only readers have."""
     words = dict.fromkeys(range(0, (block.WRITER_FD // WORD + 1) * WORD, WORD), 0)
-    words |= {block.HEADER_AT: HEADER, block.TABLE_AT: TABLE, block.SLOTS_AT: SLOTS, block.ENTRY_AT: ENTRY}
+    words |= {
+        block.HEADER_AT: HEADER,
+        block.TABLE_AT: TABLE,
+        block.SLOTS_AT: SLOTS,
+        block.ENTRY_AT: ENTRY,
+    }
     words |= {block.MASK: CAPACITY - 1, block.STRIDE: STRIDE, block.ITEM: ITEM_WORDS * WORD}
-    words |= {block.NEXT: done, block.LIMIT: done, block.WAKE_FDS: 0, block.WRITER_FD: 1}
-    if reader is not None:
-        words |= {block.BIT: 1, block.GATING: int(gating)}
+    words |= {block.BIT: 1, block.GATING: int(gating), block.WAKE_FDS: 0, block.WRITER_FD: 1}
     return {PRIVATE + offset: word for offset, word in words.items()}
 
 
-def shared_words(*, standing: int = 0, cursor: int = 0) -> dict[int, int]:
+def shared_words(*, standing: int) -> dict[int, int]:
     """A fresh segment: every slot holds the lap before its first."""
     words = {HEADER + layout.PUB: 0, HEADER + layout.STATE: 1, HEADER + layout.STALLS: 0}
     words |= {TABLE + layout.WAITERS: 0, TABLE + layout.ROOM: 0, BELLS: 0, BELLS + WORD: 0}
-    words |= {ENTRY + layout.CURSOR: cursor, ENTRY + layout.STANDING: standing, ENTRY + layout.LOST: 0}
+    words |= {ENTRY + layout.CURSOR: 0, ENTRY + layout.STANDING: standing, ENTRY + layout.LOST: 0}
     for index in range(CAPACITY):
         for offset in range(0, STRIDE, WORD):
             stamp = offset in {0, STRIDE - WORD}

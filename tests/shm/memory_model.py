@@ -49,19 +49,20 @@ def add_bits(address: int, bits: int) -> Thread:
     return (yield "swap", address, -1, bits)
 
 
-def await_word(address: int) -> Thread:
-    """Sleep until the word is not 0, then clear it: what a read of an eventfd does."""
-    yield "await", address
-
-
 def until(address: int, word: int) -> Thread:
     """Do not go on before the word has come this far. It reads nothing: the thread's view stays as it was."""
     yield "until", address, word
 
 
+def await_word(address: int) -> Thread:
+    """Sleep until the word is not 0, then clear it: what a read of an eventfd does."""
+    yield from until(address, 1)
+    yield from exchange(address, 0)
+
+
 def choose() -> Thread:
     """Go on both ways: the result is False in one world and True in another."""
-    return (yield "choose",)
+    return (yield ("choose",))
 
 
 def mortal(thread: Thread) -> Thread:
@@ -130,7 +131,10 @@ def _frames(thread: Any) -> Snapshot:
     frames: list[Any] = []
     while isinstance(thread, GeneratorType) and thread.gi_frame is not None:
         names = sorted(thread.gi_frame.f_locals.items())
-        held = tuple((name, _frames(value) if isinstance(value, GeneratorType) else value) for name, value in names)
+        held = tuple(
+            (name, _frames(value) if isinstance(value, GeneratorType) else value)
+            for name, value in names
+        )
         frames.append((thread.gi_code, thread.gi_frame.f_lasti, held))
         thread = thread.gi_yieldfrom
     return tuple(frames)
@@ -170,7 +174,9 @@ class Model:
         todo = [first]
         while todo:
             world = todo.pop()
-            operations = [a.operations[t.state] for a, t in zip(self._automata, world.threads, strict=True)]
+            operations = [
+                a.operations[t.state] for a, t in zip(self._automata, world.threads, strict=True)
+            ]
             followers = self._followers(world, operations)
             for operation in operations:
                 if operation[0] == "violation":
@@ -188,9 +194,16 @@ class Model:
     def _followers(self, world: World, operations: list[Operation]) -> list[World]:
         # What no other thread can notice commutes with all they do: one order of it is enough.
         for index, operation in enumerate(operations):
-            if operation[0] == "choose" or operation[:2] in {("fence", "acquire"), ("fence", "release")}:
+            if operation[0] == "choose" or operation[:2] in {
+                ("fence", "acquire"),
+                ("fence", "release"),
+            }:
                 return list(self._after(world, index, operation))
-        return [w for index, operation in enumerate(operations) for w in self._after(world, index, operation)]
+        return [
+            w
+            for index, operation in enumerate(operations)
+            for w in self._after(world, index, operation)
+        ]
 
     def _after(self, world: World, index: int, operation: Operation) -> Iterator[World]:
         """Every world that one thread's next operation can lead to."""
@@ -201,15 +214,12 @@ class Model:
                 yield self._store(world, index, self._place[address], word, release)
             case "swap", address, keep, bits:
                 yield self._swap(world, index, self._place[address], keep, bits)
-            case "await", address:
-                if world.memory[self._place[address]][-1][0]:
-                    yield self._swap(world, index, self._place[address], 0, 0)
             case "until", address, word:
                 if world.memory[self._place[address]][-1][0] >= word:
                     yield self._moved(world, index, world.threads[index], None)
             case "fence", kind:
                 yield self._fence(world, index, kind)
-            case "choose",:
+            case ("choose",):
                 for way in (False, True):
                     yield self._moved(world, index, world.threads[index], way)
 
@@ -231,7 +241,9 @@ class Model:
         current = _with(thread.current, place, at)
         carried = current if release else _with(thread.released, place, at)
         memory = _appended(world.memory, place, (word, carried))
-        return self._moved(world._replace(memory=memory), index, thread._replace(current=current), None)
+        return self._moved(
+            world._replace(memory=memory), index, thread._replace(current=current), None
+        )
 
     def _swap(self, world: World, index: int, place: int, keep: int, bits: int) -> World:
         thread = world.threads[index]
@@ -244,7 +256,9 @@ class Model:
     def _fence(self, world: World, index: int, kind: str) -> World:
         thread = world.threads[index]
         if kind == "acquire":
-            return self._moved(world, index, thread._replace(current=_join(thread.current, thread.acquired)), None)
+            return self._moved(
+                world, index, thread._replace(current=_join(thread.current, thread.acquired)), None
+            )
         if kind == "release":
             return self._moved(world, index, thread._replace(released=thread.current), None)
         current = _join(_join(thread.current, thread.acquired), world.total)

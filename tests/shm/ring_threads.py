@@ -20,7 +20,7 @@ def private(offset: int) -> Thread:
     return (yield from load(PRIVATE + offset))
 
 
-# ---- writers: record `s` is the words `(s, s)`
+# ---- writers
 
 
 def spinning(kernels: Kernels, count: int, extra: int = 0) -> Thread:
@@ -29,11 +29,17 @@ def spinning(kernels: Kernels, count: int, extra: int = 0) -> Thread:
 
 
 def checking(kernels: Kernels, count: int) -> Thread:
-    """Overwrites only what a reader is known to be done with, not merely what it will not look at again."""
+    """Asserts that a record is only overwritten after its reading, in the sense of the memory model.
+
+    The explorer runs loads in program order, so it would not show a load that a processor delays beyond the
+    cursor's store. This does: the reader's mark must have come with the cursor.
+    """
     while (done := (yield from private(block.NEXT))) < count:
         if (yield from kernels.room(PRIVATE)) > 0:
             read = yield from load(READ)
-            assert read > done - CAPACITY, f"record {done + 1 - CAPACITY} was overwritten while it was read"
+            assert read > done - CAPACITY, (
+                f"record {done + 1 - CAPACITY} was overwritten while it was read"
+            )
             yield from kernels.put(PRIVATE, (done + 1, done + 1))
 
 
@@ -62,9 +68,9 @@ def in_place(kernels: Kernels, count: int) -> Thread:
 
 def sleeping_for_room(kernels: Kernels, count: int) -> Thread:
     while (done := (yield from private(block.NEXT))) < count:
-        if not (yield from kernels.put(PRIVATE, (done + 1, done + 1))):
-            if (yield from kernels.ask_room(PRIVATE, 1)) <= 0:
-                yield from await_word(WRITER_BELL)
+        written = yield from kernels.put(PRIVATE, (done + 1, done + 1))
+        if not written and (yield from kernels.ask_room(PRIVATE, 1)) <= 0:
+            yield from await_word(WRITER_BELL)
 
 
 def finishing(kernels: Kernels, count: int) -> Thread:
@@ -86,7 +92,7 @@ def replaced(kernels: Kernels, count: int, *, trusts_pub: bool = False) -> Threa
     yield from spinning(kernels, count, SECOND_LIFE)
 
 
-# ---- readers: each asserts that what it accepts is whole, in order, and counted
+# ---- readers
 
 
 def accept(first: int, words: tuple[int, ...]) -> None:
@@ -98,7 +104,7 @@ def accept(first: int, words: tuple[int, ...]) -> None:
 
 def walk_once(kernels: Kernels) -> Thread:
     taken = yield from kernels.walk(PRIVATE, SCRATCH, 2)
-    words = ()
+    words: tuple[int, ...] = ()
     for offset in range(0, taken * 2 * WORD, WORD):
         word = yield from load(SCRATCH + offset)
         words += (word,)
@@ -107,41 +113,58 @@ def walk_once(kernels: Kernels) -> Thread:
     return taken
 
 
-def copying(kernels: Kernels, count: int, tries: int = 99, *, lossless: bool = False) -> Thread:
+def copying(kernels: Kernels, count: int, tries: int = 0, *, lossless: bool = False) -> Thread:
+    """Takes copies until it has come to `count`, or for `tries` looks, which need not find the newest."""
     total = tried = lost = position = 0
-    while position < count and tried < tries:
-        if lossless:
+    while position < count and (not tries or tried < tries):
+        if tries:
+            tried += 1
+        else:
             yield from until(HEADER + layout.PUB, position + 1)
         taken = yield from walk_once(kernels)
         total += taken
-        tried += tries < 99
         position = yield from private(block.NEXT)
         lost = yield from private(block.LOST_SO_FAR)
         assert total + lost == position, "a record was neither taken nor counted as lost"
     assert not (lossless and lost), "a gating reader lost a record"
 
 
-def looking(kernels: Kernels, count: int, tries: int = 99, *, lossless: bool = False, marks: bool = False) -> Thread:
-    tried = lost = position = 0
-    while position < count and tried < tries:
-        tried += tries < 99
-        if lossless:
+def looking(kernels: Kernels, count: int, tries: int = 0, *, lossless: bool = False) -> Thread:
+    """Reads in place, otherwise like `copying`."""
+    total = tried = lost = position = 0
+    while position < count and (not tries or tried < tries):
+        if tries:
+            tried += 1
+        else:
             yield from until(HEADER + layout.PUB, position + 1)
         ready = yield from kernels.ready(PRIVATE)
         position = yield from private(block.NEXT)
-        words = ()
+        words: tuple[int, ...] = ()
         for record in range(position, position + ready):
             slot = SLOTS + record % CAPACITY * STRIDE
             one = yield from load(slot + WORD)
             other = yield from load(slot + 2 * WORD)
             words += (one, other)
-            if marks:
-                yield from store(READ, record + 1)
-        if (yield from kernels.release(PRIVATE, ready)) == ready:
+        kept = yield from kernels.release(PRIVATE, ready)
+        if kept:
             accept(position + 1, words)
+        total += kept
         position += ready
         lost = yield from private(block.LOST_SO_FAR)
+        assert total + lost == position, "a record was neither kept nor counted as lost"
     assert not (lossless and lost), "a gating reader lost a record"
+
+
+def marking(kernels: Kernels, count: int) -> Thread:
+    """Says which record it has read, in a word that carries no ordering of its own; see `checking`."""
+    position = 0
+    while position < count:
+        yield from until(HEADER + layout.PUB, position + 1)
+        ready = yield from kernels.ready(PRIVATE)
+        for record in range(position + 1, position + ready + 1):
+            yield from store(READ, record)
+        yield from kernels.release(PRIVATE, ready)
+        position += ready
 
 
 def joining(kernels: Kernels, count: int) -> Thread:
