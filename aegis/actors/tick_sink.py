@@ -72,13 +72,14 @@ class TickSink:
                 self.gaps += await self._put(0, word, 0.0, 0.0, 0.0, 0.0)
 
     async def _write(self, index: int, event: codec.MarketEvent, recv_us: int) -> bool:
-        event_ns = event.E * _NS_PER_MS
         if isinstance(event, codec.BookTicker):
             word = tick_word(index, TickKind.QUOTE, recv_us)
-            return await self._put(event_ns, word, event.b, event.a, event.B, event.A)
+            at_ns = event.E * _NS_PER_MS
+            return await self._put(at_ns, word, event.b, event.a, event.B, event.A)
         word = tick_word(index, TickKind.TRADE, recv_us)
+        at_ns = event.T * _NS_PER_MS  # when it traded, as the exchange's own klines count it
         sold, bought = (event.q, 0.0) if event.m else (0.0, event.q)
-        return await self._put(event_ns, word, event.p, event.p, sold, bought)
+        return await self._put(at_ns, word, event.p, event.p, sold, bought)
 
     async def _put(self, *words: float) -> bool:
         """Write one record; in a lossless run wait for room, otherwise say that there was none."""
@@ -98,5 +99,6 @@ class TickSink:
 def _is_sane(event: codec.MarketEvent) -> bool:
     """Finite, above zero, uncrossed: what is not never reaches the ring."""
     if isinstance(event, codec.BookTicker):
-        return 0.0 < event.b <= event.a < math.inf and 0.0 <= event.B + event.A < math.inf
+        sizes = 0.0 <= event.B < math.inf and 0.0 <= event.A < math.inf
+        return 0.0 < event.b <= event.a < math.inf and sizes
     return 0.0 < event.p < math.inf and 0.0 <= event.q < math.inf

@@ -30,7 +30,10 @@ class TickKind(IntEnum):
 
 TICK: Final = np.dtype(
     [
-        ("event_ns", "<i8"),  # exchange event time, ns since the Unix epoch (the wire has ms)
+        (
+            "event_ns",
+            "<i8",
+        ),  # exchange time in ns since the epoch (the wire has ms): of the event, or of the trade
         ("symbol", "<u2"),  # index into the run's symbol table
         ("kind", "u1"),  # a TickKind
         ("flags", "u1"),  # reserved, 0

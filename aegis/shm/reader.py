@@ -89,7 +89,7 @@ class Reader:
         entry["heartbeat_ns"] = entry["lost"] = 0
         position = 0
         if start is not Start.NEWEST:
-            oldest, newest = surviving(self._window.slots, int(self._window.header["first"][0]))
+            oldest, newest = surviving(self._window.slots, self._window.header)
             position = oldest if start is Start.OLDEST else start
             if not 0 <= signed(position - oldest) <= signed(newest - oldest):
                 raise Refused(

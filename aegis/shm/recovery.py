@@ -13,22 +13,24 @@ from aegis.shm.layout import Records, signed
 __all__ = ["surviving"]
 
 
-def surviving(slots: Records, first: int) -> tuple[int, int]:
+def surviving(slots: Records, header: Records) -> tuple[int, int]:
     """Find the unbroken run of records that ends with the newest whole one.
 
     Args:
         slots: the ring's slots (`Geometry.slot_dtype`).
-        first: the sequence before the very first record of the ring.
+        header: the ring's header (`HEADER`).
 
     Returns:
-        The sequence before the oldest of the run, and the newest; both are `first` when there is none.
+        The sequence before the oldest of the run, and the newest. Where no slot is whole, as in a new ring or one
+        whose writer died with every slot claimed, both are what was published.
     """
+    first = int(header["first"][0])
     begin, end = slots["begin"].copy(), slots["end"].copy()
     age_of_first = end - np.int64(first)  # arrays wrap silently, as sequences must
     index = np.arange(len(slots))
     whole = (begin == end) & (((end - 1) & (len(slots) - 1)) == index) & (age_of_first > 0)
     if not whole.any():
-        return first, first
+        return (published := int(header["pub"][0])), published
     count = int(age_of_first[whole].max())
     steps_back = count - age_of_first[whole]
     found = np.zeros(len(slots), np.bool_)

@@ -52,10 +52,9 @@ class Writer:
 
     def _take_over(self) -> None:
         header = self._window.header
-        _, newest = surviving(self._window.slots, int(header["first"][0]))
-        header["pub"] = (
-            newest  # the dead writer may have completed records that it had not published
-        )
+        # A writer that died may have completed records, and readers taken them, that it had not published.
+        _, newest = surviving(self._window.slots, header)
+        header["pub"] = newest
         header["pid"] = os.getpid()
         header["epoch"] += 1
         header["heartbeat_ns"] = header["stalls"] = 0
@@ -183,13 +182,12 @@ class Writer:
         return evicted
 
     def evict_dead(self) -> bool:
-        """Free the places of gating readers whose process or descriptor is gone; True when there was one."""
+        """Free the places of readers whose process or descriptor is gone; True when a gating one was among them."""
         evicted = False
         for index in self._gating():
             with suppress(Refused):  # it lives
-                seat = Seat(
-                    self._fd, reader_seat(index), "reader"
-                )  # held, so that nobody moves in meanwhile
+                # Taken by ourselves for a moment, so that nobody can move in between the look and the store.
+                seat = Seat(self._fd, reader_seat(index), "reader")
                 self._window.entries["standing"][index] = Standing.FREE
                 seat.leave()
                 evicted = True

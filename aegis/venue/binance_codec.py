@@ -50,7 +50,7 @@ class AggTrade(msgspec.Struct, tag_field="e", tag="aggTrade"):
     s: str
     p: float
     q: float
-    E: int
+    T: int
     m: bool
 
 
@@ -60,7 +60,7 @@ class MarketTrade(msgspec.Struct, tag_field="e", tag="trade"):
     s: str
     p: float
     q: float
-    E: int
+    T: int
     m: bool
 
 

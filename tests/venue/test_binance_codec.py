@@ -33,7 +33,7 @@ def test_codec_reads_market_frames_raw_and_combined(form: type[bytes]) -> None:
     """Both forms of a frame say the same."""
     book, agg, trade = (codec.decode_market(form(frame)) for frame in (BOOK, AGG, TRADE))
     assert book == codec.BookTicker("ETHUSDT", 2681.62, 1.165, 2681.63, 73.077, 1723161256311)
-    assert agg == codec.AggTrade("BTCUSDT", 58665.0, 0.043, 1616202009196, m=False)
+    assert agg == codec.AggTrade("BTCUSDT", 58665.0, 0.043, 1616202009188, m=False)
     assert trade == codec.MarketTrade("BTCUSDT", 61800.3, 0.006, 1723161256322, m=True)
 
 
