@@ -9,7 +9,7 @@ async with open_engine(config, addresses, credentials, journal_path) as engine:
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ from aegis.compiled import forbid_compiling
 from aegis.config import Config
 from aegis.kernel import ActorRef, System, open_system
 from aegis.kernel.clock import Clock, SystemClock, seeded_random
+from aegis.kernel.process import Child
 from aegis.market.analysis import Analysis
 from aegis.market.records import TICK
 from aegis.messages import (
@@ -87,6 +88,7 @@ class _Parts:
     ledger: Ledger
     ring: Ring
     reader: Reader
+    feed: FeedRecord
 
 
 class Engine:
@@ -175,6 +177,8 @@ async def open_engine(
     credentials: Credentials,
     journal: Journal,
     *,
+    ring: Ring | None = None,
+    worker: Child | None = None,
     seed: int = 0,
     clock: Clock | None = None,
 ) -> AsyncIterator[Engine]:
@@ -185,6 +189,8 @@ async def open_engine(
         addresses: where.
         credentials: as whom.
         journal: where it is written down; it stays the caller's, who closes it after the block.
+        ring: what ticks come through, if it exists already; it stays the caller's.
+        worker: a feed worker that was started ahead with that ring's descriptors.
         seed: of the actors' chance.
         clock: the machine's, unless told otherwise.
 
@@ -195,14 +201,14 @@ async def open_engine(
     clock = clock or SystemClock()
     policy = Policy.GATE if config.feed.lossless else Policy.LOSSY
     ledger = recovery.fold(journal.rows())
-    with (
-        Ring.create(TICK, config.feed.ring_capacity) as ring,
-        ring.reader("brain", policy=policy) as reader,
-    ):
+    with ExitStack() as opened:
+        ring = ring or opened.enter_context(Ring.create(TICK, config.feed.ring_capacity))
+        reader = opened.enter_context(ring.reader("brain", policy=policy))
+        feed = FeedRecord(spare=worker)
         async with BinanceRest(
             addresses.rest, credentials, clock, timeout_s=config.venue.order_timeout_ms / 1000
         ) as rest:
-            parts = _Parts(config, rest, addresses.streams, journal, ledger, ring, reader)
+            parts = _Parts(config, rest, addresses.streams, journal, ledger, ring, reader, feed)
             async with open_system("aegis", clock=clock, seed=seed) as system:
                 yield Engine(config, await _start(system, parts), journal)
 
@@ -249,7 +255,7 @@ async def _start(system: System, parts: _Parts) -> Cast:
         silence_ms=config.feed.silence_ms,
         broken_before=False,
     )
-    feed = await _spawn(system, "feed", Feed, orders, FeedRecord())
+    feed = await _spawn(system, "feed", Feed, orders, parts.feed)
     reconciler = await _spawn(system, "reconciler", Reconciler, rest, executor, scribe)
     return Cast(feed, brain, gate, executor, reconciler, scribe)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar, Final
 
 import attrs
@@ -22,17 +22,28 @@ from aegis.kernel import Actor, Level, Priority, on
 from aegis.kernel.process import Child
 from aegis.messages import Report, WorkerLine
 
-__all__ = ["Feed", "FeedRecord", "FeedReport"]
+__all__ = ["Feed", "FeedRecord", "FeedReport", "start_worker"]
 
 STOP_GRACE_S: Final = 1.0
 
 _log = structlog.get_logger(__name__)
 
 
+def start_worker(ring_fds: Iterable[int]) -> Child:
+    """Start a worker process; it waits for its orders. Call it in the thread of the loop."""
+    return Child(
+        [sys.executable, "-m", "aegis.actors.feed_worker"],
+        pass_fds=ring_fds,
+        line_length_max=LINE_BYTES_MAX,
+    )
+
+
 @attrs.define
 class FeedRecord:
     """What outlives an incarnation of the Feed: the workers so far, and what the dead ones had done."""
 
+    spare: Child | None = None
+    """A worker that was started ahead, while the rest was still loading: the first one to be used."""
     pids: list[int] = attrs.Factory(list)
     earlier: list[WorkerStatus] = attrs.Factory(list)
     """The last word of each worker that is gone."""
@@ -77,11 +88,8 @@ class Feed(Actor):
     async def started(self) -> None:
         """Start the worker."""
         orders = msgspec.structs.replace(self._orders, broken_before=bool(self._record.pids))
-        self._child = child = Child(
-            [sys.executable, "-m", "aegis.actors.feed_worker"],
-            pass_fds=(orders.ring_fd, *orders.wake_fds),
-            line_length_max=LINE_BYTES_MAX,
-        )
+        spare, self._record.spare = self._record.spare, None
+        self._child = child = spare or start_worker((orders.ring_fd, *orders.wake_fds))
         self._record.pids.append(child.pid)
         _log.info("worker_started", pid=child.pid)
         await child.send_line(encode_line(orders))

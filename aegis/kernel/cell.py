@@ -11,6 +11,7 @@ from trio.lowlevel import checkpoint
 
 from aegis.errors import ActorDead, ActorRestarting, Unavailable
 from aegis.kernel.actor import Actor
+from aegis.kernel.clock import is_virtual
 from aegis.kernel.mailbox import INTERRUPT, Delivery, Envelope, Mailbox
 from aegis.kernel.ref import ActorRef, Terminated
 from aegis.kernel.stats import BUCKETS, ActorStats, Latency
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Cell", "State"]
 
-# An actor gives way to the others after this much work, so SYSTEM messages of another wait about this long.
-_TURN_NS = 150_000
+# An actor gives way to the others after this much work; that bounds what a SYSTEM message of another waits. Where time
+# is virtual, and stands still in a turn, it gives way after each message.
+_TURN_NS = 100_000
 
 
 class State(Enum):
@@ -60,6 +62,7 @@ class Cell:
         self.ref = ActorRef(self)
         self._args = args
         self._kwargs = kwargs or {}
+        self._turn_ns = 0 if is_virtual(self.clock) else _TURN_NS
 
         self.state = State.STARTING
         self.task: trio.lowlevel.Task | None = None
@@ -79,7 +82,7 @@ class Cell:
         self.paused = trio.Event()
         self.is_swept = False
 
-        self.taken = self.failed = self.expired = self.recalled = self.unhandled = 0
+        self.failed = self.expired = self.recalled = self.unhandled = 0
         self.restarts = 0
         self.queue_counts = [0] * BUCKETS
         self.handler_counts = [0] * BUCKETS
@@ -94,44 +97,53 @@ class Cell:
         return self.kind(*self._args, **self._kwargs)
 
     async def serve(self, actor: Actor) -> None:
-        """Hand the mailbox's messages to the actor, one at a time, until interrupted.
+        """Hand the mailbox's messages to the actor, one at a time, until interrupted."""
+        mailbox = self.mailbox
+        while await self._take_turn(actor):
+            if mailbox.mask:
+                await checkpoint()
+            else:
+                await mailbox.wait()
+
+    async def _take_turn(self, actor: Actor) -> bool:
+        """Handle messages until there are none or the turn is over; False when interrupted.
 
         The clock is read once a message: the end of one handler is the start of the next, and the same reading bounds
-        the turn by time. A bound by count alone would let 64 slow handlers hold everybody up for milliseconds.
+        the turn by time. A bound by count would let 64 slow handlers hold everybody up for milliseconds.
         """
         mailbox = self.mailbox
         now_ns = self.clock.monotonic_ns
-        batch = self.system.driver.batch
         queue_counts, handler_counts = self.queue_counts, self.handler_counts
-        while True:
-            if not mailbox.mask:
-                await mailbox.wait()
-            start_ns = now_ns()
-            turn_ends_ns = start_ns + _TURN_NS
-            left = batch
-            while mailbox.mask and left and start_ns < turn_ends_ns:
-                left -= 1
+        start_ns = now_ns()
+        end_of_turn_ns = start_ns + self._turn_ns
+        in_handler = 0
+        try:
+            while mailbox.mask:
                 envelope = mailbox.pop()
                 message, handler, receipt, sent_ns = envelope
                 if receipt is not None or handler.ttl_ns:
                     if handler is INTERRUPT:
-                        return
+                        return False
                     if not self.is_wanted(envelope, start_ns):
                         continue
                     self.in_hand = envelope
-                self.taken += 1
+                in_handler = 1
                 result = handler.function(actor, message)
                 if handler.is_async:
                     result = await result
+                in_handler = 0
                 if receipt is not None:
                     self.in_hand = None
                     receipt.done(result)
                 end_ns = now_ns()
                 queue_counts[(start_ns - sent_ns).bit_length()] += 1
                 handler_counts[(end_ns - start_ns).bit_length()] += 1
+                if end_ns >= end_of_turn_ns:
+                    break
                 start_ns = end_ns
-            if mailbox.mask:
-                await checkpoint()
+        finally:
+            self.failed += in_handler
+        return True
 
     def is_wanted(self, envelope: Envelope, now_ns: int) -> bool:
         """Drop a message that has outlived its time, or the wait of the one who sent it."""
@@ -197,7 +209,6 @@ class Cell:
 
     def end_incarnation(self, *, is_last: bool) -> None:
         """Settle what an incarnation leaves: whoever waits for an answer hears of it, the rest stays queued."""
-        self.failed = self.taken - sum(self.handler_counts)
         recalled = self.mailbox.recall()
         self.recalled += len(recalled)
         if self.in_hand is not None:
@@ -238,7 +249,6 @@ class Cell:
             state=self.state.value,
             depth=tuple(mailbox.depths()),
             peak=tuple(mailbox.peak),
-            accepted=tuple(mailbox.accepted),
             conflated=tuple(mailbox.conflated),
             dropped=tuple(mailbox.dropped),
             rejected=tuple(mailbox.rejected),

@@ -48,8 +48,6 @@ class Conductor(Driver):
         skip: lets time pass to the next deadline, but not beyond a time; returns False when there is nowhere to go.
     """
 
-    batch = 1
-
     def __init__(
         self,
         seed: int | None,

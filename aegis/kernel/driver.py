@@ -15,9 +15,6 @@ F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, object]])
 class Driver:
     """Live: Trio decides, and nothing stands between it and the actors. The kit has a driver of its own."""
 
-    # Messages an actor handles in one turn at most; the turn is bounded by time as well.
-    batch = 1024
-
     def wrap(self, function: F) -> F:
         """Give the function to run as a task in place of another."""
         return function

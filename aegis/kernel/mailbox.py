@@ -73,7 +73,6 @@ class Mailbox:
         "_turn",
         "_waiting",
         "_wake",
-        "accepted",
         "conflated",
         "dropped",
         "mask",
@@ -96,7 +95,6 @@ class Mailbox:
         self._is_closed = False
         # Bit n is set when level n holds something: the consumer's "is there work".
         self.mask = 0
-        self.accepted = [0] * _LEVELS
         self.peak = [0] * _LEVELS
         self.dropped = [0] * _LEVELS
         self.conflated = [0] * _LEVELS
@@ -109,15 +107,11 @@ class Mailbox:
         if depth >= self._room[level]:
             return self._put_by_policy(level, envelope)
         queue.append(envelope)
-        # From here on the same as `_arrived`, without the call.
-        self.accepted[level] += 1
-        if depth >= self.peak[level]:
-            self.peak[level] = depth + 1
-        self.mask |= 1 << level
-        wake = self._wake
-        if wake is not None:
-            self._wake = None
-            wake()
+        if depth:  # then the consumer knows of this level already
+            if depth >= self.peak[level]:
+                self.peak[level] = depth + 1
+            return _OK
+        self._arrived(level)
         return _OK
 
     async def put_when_room(self, level: int, envelope: Envelope) -> Delivery:
@@ -244,7 +238,6 @@ class Mailbox:
         if self._levels[level].overflow is Overflow.DROP_OLDEST:
             self._drop_oldest(level)
             queue.append(envelope)
-            self.accepted[level] += 1
             self._arrived(level)
             return Delivery.DROPPED_OLDEST
         self.rejected[level] += 1
@@ -263,7 +256,6 @@ class Mailbox:
             self._drop_oldest(level)
             delivery = Delivery.DROPPED_OLDEST
         queue.put(key, envelope)
-        self.accepted[level] += 1
         self._arrived(level)
         return delivery
 
@@ -290,7 +282,6 @@ class Mailbox:
             sender = waiting.popleft()
             self._blocked -= 1
             self._queues[level].append(sender.envelope)
-            self.accepted[level] += 1
             sender.settle(Delivery.OK)
 
     def _is_full(self, level: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from aegis.errors import Broken
 from aegis.kernel.actor import Actor, Handler
@@ -86,10 +86,11 @@ class Probe:
 class _AnyMessage(dict[type, Handler]):
     """A table of handlers that has a row for every message type."""
 
-    def get(self, kind: type, default: Any = None) -> Any:
-        if kind not in self and is_message(kind):
-            self[kind] = Handler.of(_not_handled, kind)
-        return super().get(kind, default)
+    def __missing__(self, kind: type) -> Handler:
+        if not is_message(kind):
+            raise KeyError(kind)
+        handler = self[kind] = Handler.of(_not_handled, kind)
+        return handler
 
 
 def _not_handled(_actor: object, _message: object) -> None:

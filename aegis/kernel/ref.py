@@ -50,8 +50,9 @@ class ActorRef:
 
         A message for which the actor has no handler is REJECTED and counted as unhandled.
         """
-        handler = self._handlers.get(type(message))
-        if handler is None:
+        try:
+            handler = self._handlers[type(message)]
+        except KeyError:
             return self.cell.refuse()
         return self._put(handler.level, (message, handler, None, self._now_ns()))
 
@@ -61,8 +62,9 @@ class ActorRef:
         It can be cancelled, but gives way to other tasks only when it has to wait.
         """
         await checkpoint_if_cancelled()
-        handler = self._handlers.get(type(message))
-        if handler is None:
+        try:
+            handler = self._handlers[type(message)]
+        except KeyError:
             return self.cell.refuse()
         envelope = (message, handler, None, self._now_ns())
         return await self.cell.mailbox.put_when_room(handler.level, envelope)
@@ -129,9 +131,10 @@ class ActorRef:
         self._check_accepted(delivery, message)
 
     def _handler_of_question(self, message: object) -> Handler:
-        handler = self._handlers.get(type(message))
-        if handler is not None:
-            return handler
+        try:
+            return self._handlers[type(message)]
+        except KeyError:
+            pass
         if self.cell.refuse() is Delivery.DEAD:
             raise ActorDead(f"{self!r} has ended", message)
         raise Unhandled(f"{self!r} has no handler for {type(message).__qualname__}")

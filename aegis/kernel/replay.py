@@ -182,8 +182,6 @@ class _Player:
         handler = cell.handlers.get(type(message))
         if handler is None or self._is_busy or cell.mailbox.mask:
             return False
-        cell.mailbox.accepted[handler.level] += 1
-        cell.taken += 1
         self._is_busy = True
         try:
             result = handler.function(self._actor, message)
@@ -210,7 +208,6 @@ class _Player:
                     if not cell.is_wanted(envelope, cell.clock.monotonic_ns()):
                         continue
                     cell.in_hand = envelope
-                cell.taken += 1
                 result = handler.function(actor, message)
                 if handler.is_async:
                     result = await result

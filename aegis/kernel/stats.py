@@ -46,16 +46,14 @@ class Latency:
 class ActorStats:
     """One actor's figures since it was spawned, over all its incarnations. Tuples have one entry a level.
 
-    Every message accepted is in exactly one place:
-    `sum(accepted) == handled + failed + expired + recalled + sum(conflated) + sum(dropped) + sum(depth)`,
-    except for the one that is being handled.
+    Every message that `tell` or `send` reported as accepted, and every ask, is in exactly one place:
+    `handled`, `failed`, `expired`, `recalled`, `conflated`, `dropped`, `depth`, or in the handler at work.
     """
 
     name: str
     state: str
     depth: tuple[int, ...]
     peak: tuple[int, ...]
-    accepted: tuple[int, ...]
     conflated: tuple[int, ...]
     dropped: tuple[int, ...]
     rejected: tuple[int, ...]

@@ -13,13 +13,16 @@ import attrs
 import structlog
 import trio
 
+from aegis.actors.feed import start_worker
 from aegis.config import Config
 from aegis.errors import Refused
 from aegis.kernel.clock import SystemClock, process_started_ns
-from aegis.kernel.process import own_children
+from aegis.kernel.process import Child, own_children
+from aegis.market.records import TICK
 from aegis.ops.screen import Screen
-from aegis.ops.shipped_exchange import ShippedExchange, arguments, open_exchange
+from aegis.ops.shipped_exchange import ShippedExchange, arguments, attend_exchange
 from aegis.ops.summary import Clean, RunFacts, brain_ticks, summarise
+from aegis.shm import Ring
 from aegis.store.journal import Journal
 from aegis.venue.addresses import TESTNET, Addresses
 from aegis.venue.signing import Credentials
@@ -84,11 +87,20 @@ async def _trade(options: RunOptions, ending: _Ending, screen: Screen) -> None:
     """Open the exchange and the engine, trade until asked to end, and wind down."""
     clock = SystemClock()
     path = _journal_path(options, clock.wall_ns())
-    with closing(Journal(path)) as journal:
-        async with _open_venue(options) as venue:
+    with (
+        closing(Journal(path)) as journal,
+        Ring.create(TICK, options.config.feed.ring_capacity) as ring,
+    ):
+        async with _open_venue(options, ring) as venue:
             open_engine = _load_engine()
             async with open_engine(
-                venue.config, venue.addresses, venue.credentials, journal, seed=options.seed
+                venue.config,
+                venue.addresses,
+                venue.credentials,
+                journal,
+                ring=ring,
+                worker=venue.worker,
+                seed=options.seed,
             ) as engine:
                 began_ns = clock.monotonic_ns()
                 with screen:
@@ -126,11 +138,13 @@ class _Venue:
     addresses: Addresses
     credentials: Credentials
     config: Config
+    worker: Child
     shipped: ShippedExchange | None
 
 
 @asynccontextmanager
-async def _open_venue(options: RunOptions) -> AsyncIterator[_Venue]:
+async def _open_venue(options: RunOptions, ring: Ring) -> AsyncIterator[_Venue]:
+    """Make an exchange available, and a worker for it: they start while the engine is still loading."""
     config = options.config
     if config.venue.name == "sim":
         command = arguments(
@@ -140,25 +154,31 @@ async def _open_venue(options: RunOptions) -> AsyncIterator[_Venue]:
             speed=options.speed,
             port=options.port,
         )
-        async with open_exchange(command, meanwhile=_load_engine) as shipped:
-            ready = shipped.ready
-            yield _Venue(
-                Addresses(ready.rest, ready.streams),
-                Credentials(ready.api_key, ready.api_secret),
-                attrs.evolve(
-                    config,
-                    symbols=tuple(ready.symbols),
-                    feed=attrs.evolve(config.feed, trade_stream=shipped.trade_stream()),
-                ),
-                shipped,
-            )
+        async with Child(command) as exchange, start_worker(ring.pass_fds) as worker:
+            _load_engine()
+            async with attend_exchange(exchange) as shipped:
+                yield _at_shipped(config, shipped, worker)
         return
     addresses = TESTNET
     if config.venue.name == "custom":
         addresses = Addresses(config.venue.rest_url, config.venue.streams_url)
         if not addresses.rest or not addresses.streams:
             raise Refused("venue.rest_url and venue.streams_url are needed for the venue 'custom'")
-    yield _Venue(addresses, Credentials.from_environment(), config, None)
+    credentials = Credentials.from_environment()
+    async with start_worker(ring.pass_fds) as worker:
+        yield _Venue(addresses, credentials, config, worker, None)
+
+
+def _at_shipped(config: Config, shipped: ShippedExchange, worker: Child) -> _Venue:
+    ready = shipped.ready
+    feed = attrs.evolve(config.feed, trade_stream=shipped.trade_stream())
+    return _Venue(
+        Addresses(ready.rest, ready.streams),
+        Credentials(ready.api_key, ready.api_secret),
+        attrs.evolve(config, symbols=tuple(ready.symbols), feed=feed),
+        worker,
+        shipped,
+    )
 
 
 def _load_engine() -> Callable[..., AbstractAsyncContextManager[Engine]]:

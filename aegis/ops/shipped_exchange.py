@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Literal
@@ -16,10 +16,9 @@ import trio
 from aegis.errors import Refused, Unavailable
 from aegis.kernel.process import Child
 
-__all__ = ["ExchangeReady", "ShippedExchange", "open_exchange"]
+__all__ = ["ExchangeReady", "ShippedExchange", "attend_exchange"]
 
 _START_S: Final = 20.0
-_STOP_GRACE_S: Final = 1.0
 
 _log = structlog.get_logger(__name__)
 
@@ -82,31 +81,20 @@ def arguments(
 
 
 @asynccontextmanager
-async def open_exchange(
-    command: list[str], meanwhile: Callable[[], object]
-) -> AsyncIterator[ShippedExchange]:
-    """Start the exchange, and end it with the block.
-
-    Args:
-        command: its command line.
-        meanwhile: called while it starts: it has a core of its own.
+async def attend_exchange(child: Child) -> AsyncIterator[ShippedExchange]:
+    """Wait until the exchange is ready, and watch it for as long as it is needed.
 
     Raises:
         Refused: it could not start (a port that is taken, a recording that cannot be read).
         Unavailable: it ended while it was needed.
     """
-    child = Child(command)
-    try:
-        meanwhile()
-        exchange = ShippedExchange(await _await_ready(child), trio.Event())
-        _log.info("exchange_started", pid=child.pid, rest=exchange.ready.rest)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_read, child, exchange)
-            nursery.start_soon(_watch, child)
-            yield exchange
-            nursery.cancel_scope.cancel()
-    finally:
-        await child.stop(_STOP_GRACE_S)
+    exchange = ShippedExchange(await _await_ready(child), trio.Event())
+    _log.info("exchange_started", pid=child.pid, rest=exchange.ready.rest)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_read, child, exchange)
+        nursery.start_soon(_watch, child)
+        yield exchange
+        nursery.cancel_scope.cancel()
 
 
 async def _await_ready(child: Child) -> ExchangeReady:

@@ -122,11 +122,11 @@ class Reader:
         throw the results away; the records are counted as lost.
 
         Raises:
-            Refused: there are not so many.
+            Refused: `poll` or `view` has not offered so many.
         """
         intact: int = self._release(count)
         if intact < 0:
-            raise Refused(f"a reader cannot advance by {count} records, there are {self.poll()}")
+            raise Refused(f"a reader advances over records it was offered, not by {count}")
         return intact
 
     # ---- reading by copying
@@ -146,7 +146,8 @@ class Reader:
 
     def take(self, limit: int = _BATCH) -> Records:
         """New records as an array of its own, empty when there are none."""
-        out: Records = np.empty(min(limit, max(self.poll(), 0)), self._geometry.dtype)
+        count = max(self.poll(), self.lag)  # in this order: `poll` moves an overtaken reader on
+        out: Records = np.empty(min(limit, count), self._geometry.dtype)
         return out[: self.read_into(out)]
 
     def read_new(self) -> Iterator[np.void]:

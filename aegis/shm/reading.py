@@ -35,8 +35,9 @@ from aegis.shm.block import (
     TABLE_AT,
     WRITER_FD,
 )
-from aegis.shm.handle import signal, slot_of
+from aegis.shm.handle import asking_for, signal, slot_of
 from aegis.shm.layout import CURSOR, LOST, PUB, ROOM, STANDING, STATE, WAITERS, WORD, State
+from aegis.shm.sequence import forward, since
 
 __all__ = ["arm", "join", "ready", "release", "spin", "walk"]
 
@@ -59,16 +60,17 @@ def walk(handle: int, destination: int, limit: int) -> int:
     while copied < limit and skips < _SKIPS:
         slot = slot_of(handle, done)
         stamp = load_acquire(slot + stride - WORD)
-        if stamp - (done + 1) < 0:
+        sequence = forward(done, 1)
+        if since(stamp, sequence) < 0:
             break  # not written yet
-        if stamp == done + 1:
+        if stamp == sequence:
             target = destination + copied * item
             for offset in range(0, item, WORD):
                 copy_out(target + offset, slot + WORD + offset)
             fence_acquire()
-            if load_relaxed(slot) == done + 1:
+            if load_relaxed(slot) == sequence:
                 copied += 1
-                done += 1
+                done = sequence
                 continue
         if copied > 0:
             break
@@ -87,18 +89,18 @@ def ready(handle: int) -> int:
     """
     done = load_relaxed(handle + NEXT)
     stamp = load_acquire(slot_of(handle, done) + load_relaxed(handle + STRIDE) - WORD)
-    if stamp - (done + 1) < 0:
+    if since(stamp, forward(done, 1)) < 0:
         return 0
-    if stamp != done + 1:
+    if stamp != forward(done, 1):
         done = _skip(handle, done, stamp)
         _give_back(handle, done)
     limit = load_relaxed(handle + LIMIT)
-    if limit - done <= 0:
+    if since(limit, done) <= 0:
         limit = load_acquire(load_relaxed(handle + HEADER_AT) + PUB)
-        if limit - done <= 0:
-            limit = done + 1  # complete, but the writer has yet to move PUB
+        if since(limit, done) <= 0:
+            limit = forward(done, 1)  # complete, but the writer has yet to move PUB
         store_relaxed(handle + LIMIT, limit)
-    return limit - done
+    return since(limit, done)
 
 
 @inlined
@@ -107,7 +109,7 @@ def spin(handle: int, spins: int) -> int:
     done = load_relaxed(handle + NEXT)
     stamp_at = slot_of(handle, done) + load_relaxed(handle + STRIDE) - WORD
     for _ in range(spins):
-        if load_relaxed(stamp_at) - (done + 1) >= 0:
+        if since(load_relaxed(stamp_at), done) > 0:
             break
         pause()
     return ready(handle)
@@ -133,15 +135,15 @@ def release(handle: int, count: int) -> int:
     more records than were ready.
     """
     done = load_relaxed(handle + NEXT)
-    if count < 0 or done + count - load_relaxed(handle + LIMIT) > 0:
-        return -1
     if count == 0:
         return 0
+    if count < 0 or since(forward(done, count), load_relaxed(handle + LIMIT)) > 0:
+        return -1
     fence_acquire()
-    intact = count if load_relaxed(slot_of(handle, done)) == done + 1 else 0
+    intact = count if load_relaxed(slot_of(handle, done)) == forward(done, 1) else 0
     if intact != count:
         _count_lost(handle, count)
-    _give_back(handle, done + count)
+    _give_back(handle, forward(done, count))
     return intact
 
 
@@ -155,7 +157,7 @@ def _give_back(handle: int, done: int) -> None:
     fence_total()  # pairs with the one in `room`: either the writer sees this cursor, or we see it asking
     asked_at = load_relaxed(handle + TABLE_AT) + ROOM
     asked = load_relaxed(asked_at)
-    if asked != 0 and 2 * done + 1 - asked >= 0 and exchange(asked_at, 0) != 0:
+    if asked != 0 and since(asking_for(done), asked) >= 0 and exchange(asked_at, 0) != 0:
         signal(handle, load_relaxed(handle + WRITER_FD))
 
 
@@ -188,12 +190,12 @@ def _skip(handle: int, done: int, newest: int) -> int:
     overwritten again before it could be read.
     """
     published = load_relaxed(load_relaxed(handle + HEADER_AT) + PUB)
-    if published - newest > 0:
+    if since(published, newest) > 0:
         newest = published
-    landing = newest - (load_relaxed(handle + MASK) + 1) // 2
-    if landing - done <= 0:
-        landing = done + 1
-    _count_lost(handle, landing - done)
+    landing = forward(newest, -((load_relaxed(handle + MASK) + 1) // 2))
+    if since(landing, done) <= 0:
+        landing = forward(done, 1)
+    _count_lost(handle, since(landing, done))
     return landing
 
 

@@ -182,7 +182,7 @@ class Writer:
         return evicted
 
     def evict_dead(self) -> bool:
-        """Free the places of readers whose process or descriptor is gone; True when a gating one was among them."""
+        """Free the places of gating readers whose process or descriptor is gone; True when there was one."""
         evicted = False
         for index in self._gating():
             with suppress(Refused):  # it lives

@@ -33,7 +33,7 @@ from aegis.shm.block import (
     TABLE_AT,
     WAKE_FDS,
 )
-from aegis.shm.handle import signal, slot_of
+from aegis.shm.handle import asking_for, signal, slot_of
 from aegis.shm.layout import (
     CURSOR,
     ENTRIES,
@@ -49,6 +49,7 @@ from aegis.shm.layout import (
     Standing,
     State,
 )
+from aegis.shm.sequence import forward, since
 
 __all__ = [
     "ask_room",
@@ -75,11 +76,12 @@ def put(handle: int, words: tuple[float, ...]) -> bool:
     if _admit(handle, done, 1) == 0:
         return False
     slot = slot_of(handle, done)
-    store_relaxed(slot, done + 1)
+    sequence = forward(done, 1)
+    store_relaxed(slot, sequence)
     fence_release()
     store_words(slot + WORD, words)
-    store_release(slot + load_relaxed(handle + STRIDE) - WORD, done + 1)
-    _publish(handle, done + 1)
+    store_release(slot + load_relaxed(handle + STRIDE) - WORD, sequence)
+    _publish(handle, sequence)
     return True
 
 
@@ -94,14 +96,15 @@ def put_many(handle: int, source: int, count: int) -> int:
     stride = load_relaxed(handle + STRIDE)
     count = _admit(handle, done, count)
     for index in range(count):
-        slot = slot_of(handle, done + index)
-        store_relaxed(slot, done + index + 1)
+        slot = slot_of(handle, forward(done, index))
+        sequence = forward(done, index + 1)
+        store_relaxed(slot, sequence)
         fence_release()
         for offset in range(0, item, WORD):
             copy_in(slot + WORD + offset, source + index * item + offset)
-        store_release(slot + stride - WORD, done + index + 1)
+        store_release(slot + stride - WORD, sequence)
     if count > 0:
-        _publish(handle, done + count)
+        _publish(handle, forward(done, count))
     return count
 
 
@@ -111,7 +114,7 @@ def reserve(handle: int, count: int) -> int:
     done = load_relaxed(handle + NEXT)
     count = _admit(handle, done, count)
     for index in range(count):
-        store_relaxed(slot_of(handle, done + index), done + index + 1)
+        store_relaxed(slot_of(handle, forward(done, index)), forward(done, index + 1))
     fence_release()
     return count
 
@@ -122,9 +125,10 @@ def commit(handle: int, count: int) -> None:
     done = load_relaxed(handle + NEXT)
     stride = load_relaxed(handle + STRIDE)
     for index in range(count):
-        store_release(slot_of(handle, done + index) + stride - WORD, done + index + 1)
+        slot = slot_of(handle, forward(done, index))
+        store_release(slot + stride - WORD, forward(done, index + 1))
     if count > 0:
-        _publish(handle, done + count)
+        _publish(handle, forward(done, count))
 
 
 @inlined
@@ -138,11 +142,11 @@ def room(handle: int) -> int:
         entry = entries + index * ENTRY_BYTES
         if load_relaxed(entry + STANDING) == _GATING:
             cursor = load_acquire(entry + CURSOR)
-            if cursor - lowest < 0:
+            if since(cursor, lowest) < 0:
                 lowest = cursor
-    limit = lowest + load_relaxed(handle + MASK) + 1
+    limit = forward(lowest, load_relaxed(handle + MASK) + 1)
     store_relaxed(handle + LIMIT, limit)
-    return limit - done
+    return since(limit, done)
 
 
 @inlined
@@ -159,12 +163,9 @@ def spin_room(handle: int, wanted: int, spins: int) -> int:
 
 @inlined
 def ask_room(handle: int, wanted: int) -> int:
-    """Ask to be woken when there is room for `wanted` records, then look again: return the room there is.
-
-    The word asked for is odd, so that 0 means that nobody asks: twice the cursor that is needed, plus one.
-    """
-    needed = load_relaxed(handle + NEXT) + wanted - load_relaxed(handle + MASK) - 1
-    store_relaxed(load_relaxed(handle + TABLE_AT) + ROOM, 2 * needed + 1)
+    """Ask to be woken when there is room for `wanted` records, then look again: return the room there is."""
+    needed = forward(load_relaxed(handle + NEXT), wanted - load_relaxed(handle + MASK) - 1)
+    store_relaxed(load_relaxed(handle + TABLE_AT) + ROOM, asking_for(needed))
     return room(handle)  # which begins with the fence that this needs
 
 
@@ -179,7 +180,7 @@ def finish(handle: int) -> None:
 @inlined
 def _admit(handle: int, done: int, count: int) -> int:
     """How many of `count` records may be written now. The gates are looked at once a lap while readers keep up."""
-    if done + count - load_relaxed(handle + LIMIT) <= 0:
+    if since(forward(done, count), load_relaxed(handle + LIMIT)) <= 0:
         return count
     count = min(count, max(room(handle), 0))
     if count == 0:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -145,6 +146,7 @@ def _translated(mutant: Mutant | None) -> dict[str, Any]:
     for module in MODULES:
         space |= vars(module)
     space |= INSTRUCTIONS | {"READERS_MAX": READERS, "pause": lambda: None, "types": _PlainNumbers}
+    space |= {"forward": operator.add, "since": operator.sub}
     for name, node in FUNCTIONS.items():
         tree = ast.parse(ast.unparse(node))
         if mutant and mutant.function == name:

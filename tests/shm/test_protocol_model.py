@@ -119,7 +119,7 @@ MISTAKES = {
     Mutant("reserve", "_admit", 0, "count"): "gate in place",
     Mutant("reserve", "store_relaxed", 0, "0"): "gate in place",
     Mutant("room", "load_relaxed", 3, "load_relaxed(handle + MASK) + 1"): "gate copy",
-    Mutant("walk", "load_relaxed", 3, "done + 1"): "lossy copy",  # begin is not looked at again
+    Mutant("walk", "load_relaxed", 3, "sequence"): "lossy copy",  # begin is not looked at again
     Mutant("release", "load_relaxed", 2, "done + 1"): "lossy look",
     Mutant("release", "_count_lost", 0, "0"): "lossy look",
     Mutant("_skip", "_count_lost", 0, "0"): "lossy copy",
