@@ -1,9 +1,5 @@
 """Compiled code: one decorator, one cache folder, and a moment after which nothing compiles any more.
 
-Numba's own cache does not notice an edit in a function that a compiled one calls from *another* module (numba
-issue 1833): it would go on running the old callee. So the cache folder is named by the digest of every source
-file that holds compiled code, plus the versions that shape the machine code; a changed kernel means a new folder.
-
 Compiling takes seconds and would hold the GIL while the market runs, so every kernel has an eager signature: it is
 compiled, or loaded from the cache, when its module is imported. Once the engine is warm, `forbid_compiling()`
 turns an accidental new specialisation into an immediate error instead of a stall.
@@ -11,61 +7,21 @@ turns an accidental new specialisation into an immediate error instead of a stal
 
 from __future__ import annotations
 
-import hashlib
-import os
-import platform
-import sys
-import tempfile
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import numba
 from numba.core import config as numba_config
 
-__all__ = [
-    "cache_folder",
-    "compiled",
-    "entry_point",
-    "forbid_compiling",
-    "inlined",
-    "is_warm",
-    "mark_warm",
-]
+from aegis.kernel_cache import cache_folder
+
+__all__ = ["compiled", "entry_point", "forbid_compiling", "inlined"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_PACKAGE = Path(__file__).resolve().parent
-_kernels: list[
-    Any
-] = []  # every dispatcher of this process, so that compiling can be forbidden on all of them
-
-
-def _sources() -> list[Path]:
-    """The source files that hold compiled code: those that import this module, and this module."""
-    marker = b"aegis.compiled"
-    return [path for path in sorted(_PACKAGE.rglob("*.py")) if marker in path.read_bytes()]
-
-
-@cache
-def cache_folder() -> Path:
-    """The folder of the compiled code for exactly these sources on this interpreter; owner-only."""
-    digest = hashlib.sha256()
-    for part in (numba.__version__, platform.machine(), sys.version):
-        digest.update(part.encode())
-    for path in _sources():
-        digest.update(path.relative_to(_PACKAGE).as_posix().encode())
-        digest.update(path.read_bytes())
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = root / "aegis" / digest.hexdigest()[:20]
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError:
-        # A home that cannot be written to (a container, a service account): compile for this process only.
-        folder = Path(tempfile.mkdtemp(prefix="aegis-kernels-"))
-    return folder
+# Every dispatcher of this process, so that compiling can be forbidden on all of them.
+_kernels: list[Any] = []
 
 
 def compiled(
@@ -112,13 +68,3 @@ def forbid_compiling() -> None:
     """From here on a call with unforeseen types is a `TypeError`, not a stall of seconds."""
     for kernel in _kernels:
         kernel.disable_compile()
-
-
-def is_warm() -> bool:
-    """True when a process has already compiled and cached every kernel of these sources."""
-    return (cache_folder() / "complete").exists()
-
-
-def mark_warm() -> None:
-    """Record that every kernel of these sources is in the cache. Call it after importing all of them."""
-    (cache_folder() / "complete").touch()

@@ -17,8 +17,9 @@ from aegis.kernel.pool import Pool
 from aegis.kernel.replay import Replay
 from bench.report import expect
 
-# Messages told in one go. A turn of the loop costs some 4 us on both sides, which this many share.
-BURST = 256
+# Messages told in one go, which share what a turn of the loop costs; a multiple of four.
+BURST = 64
+FLOOD = 1024
 PERIOD_NS = 2_000_000  # of the SYSTEM messages under flood
 LOWER = list(Priority)[1:]
 now_ns = time.perf_counter_ns
@@ -154,7 +155,7 @@ async def kernel_receive(messages: int) -> float:
     return spent / messages
 
 
-async def kernel_carry(messages: int) -> float:
+async def kernel_carry(messages: int, burst: int) -> float:
     """`tell` at four priorities, and the pop in another task."""
     received = 0
     async with open_system() as system, trio.open_nursery() as nursery:
@@ -172,8 +173,8 @@ async def kernel_carry(messages: int) -> float:
         nursery.start_soon(consume)
         four = (Order(), Signal(), Tick(), Chore())
         begin = now_ns()
-        for _ in range(messages // BURST):
-            for _ in range(BURST // 4):
+        for _ in range(messages // burst):
+            for _ in range(burst // 4):
                 for each in four:
                     tell(each)
             await trio.lowlevel.checkpoint()
@@ -185,7 +186,7 @@ async def kernel_carry(messages: int) -> float:
     return spent / messages
 
 
-async def priority_queue_carry(messages: int) -> float:
+async def priority_queue_carry(messages: int, burst: int) -> float:
     """`put_nowait` at four priorities, and `get` in another task; a number keeps the order within a priority."""
     queue: asyncio.PriorityQueue[tuple[int, int, object]] = asyncio.PriorityQueue(4 * 4096)
     received = 0
@@ -200,8 +201,8 @@ async def priority_queue_carry(messages: int) -> float:
     four = ((1, Order()), (2, Signal()), (3, Tick()), (4, Chore()))
     number = 0
     begin = now_ns()
-    for _ in range(messages // BURST):
-        for _ in range(BURST // 4):
+    for _ in range(messages // burst):
+        for _ in range(burst // 4):
             for priority, each in four:
                 number += 1
                 queue.put_nowait((priority, number, each))
@@ -386,7 +387,7 @@ def fresh_candles(count: int) -> float:
 def array_candles(count: int) -> float:
     """Candles as rows of an array, filled by columns: no object at all."""
     rows = np.zeros((5000, 6))
-    filled = 0
+    filled = fill = 0
     begin = now_ns()
     while filled < count:
         fill = min(5000, count - filled)

@@ -13,7 +13,8 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # What a layer may import of aegis beside itself. A file of the top level stands by its name.
 LAYERS = {
     "errors": set(),
-    "compiled": set(),
+    "compiled": {"kernel_cache"},
+    "kernel_cache": {"errors"},
     "paper": set(),
     "kernel": {"errors"},
     "shm": {"errors", "compiled"},

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from aegis.kernel.actor import Actor
-from aegis.kernel.cell import Cell
+from aegis.kernel.cell import Cell, State
 from aegis.kernel.life import Life
 from aegis.kernel.ref import ActorRef
 from aegis.kernel.supervisor import ESCALATE, Policy
@@ -82,6 +82,11 @@ class Group:
 
     async def stop(self, reason: object = "stopped") -> None:
         """Stop the children in order, the last spawned first, then close the group."""
+        for child in self.children:
+            if isinstance(child, Cell) and child.state is State.WAITING:
+                child.request_stop(
+                    reason
+                )  # it has nothing to end, and shall not begin again meanwhile
         while self.children:
             last = self.children[-1]
             if isinstance(last, Group):

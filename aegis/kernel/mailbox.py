@@ -33,8 +33,9 @@ _LEVELS = len(Priority)
 _UNBOUNDED = 1 << 62
 # For each bitmask the most urgent level that holds something.
 _FIRST = tuple((mask & -mask).bit_length() - 1 for mask in range(1 << _LEVELS))
-# While several of the lower levels hold something, every so many messages one of the less urgent gets its turn.
-_TURN_EVERY = 32
+# And whether several levels do, SYSTEM not among them: then the less urgent need a turn now and then.
+_IS_CROWDED = tuple(not mask & 1 and mask.bit_count() > 1 for mask in range(1 << _LEVELS))
+_TURN_EVERY = 32  # messages
 
 
 class Delivery(IntEnum):
@@ -137,9 +138,11 @@ class Mailbox:
         """Take the next message out; there must be one (`mask` is not 0)."""
         mask = self.mask
         level = _FIRST[mask]
-        if level and mask & (mask - 1):
-            self._since_turn += 1
-            if self._since_turn >= _TURN_EVERY:
+        if _IS_CROWDED[mask]:
+            since_turn = self._since_turn + 1
+            if since_turn < _TURN_EVERY:
+                self._since_turn = since_turn
+            else:
                 level = self._take_turn(mask, level)
         queue = self._queues[level]
         envelope = queue.popleft()

@@ -10,17 +10,19 @@ from numpy.typing import NDArray
 from aegis.compiled import entry_point
 from aegis.errors import check
 from aegis.market.bars import BAR, HISTORY
-from aegis.market.records import TICK
-from aegis.market.signals import SIGNAL
+from aegis.market.events import LOG
 from aegis.market.parameters import Parameters
-from aegis.market.state import TOTALS, arm_stop, disarm_stop, empty_state, parameter_record
-from aegis.market.step import step
+from aegis.market.records import TICK
+from aegis.market.signals import MAX_SIGNALS, OUTBOX
+from aegis.market.state import arm_stop, disarm_stop, empty_state, parameter_record
+from aegis.market.step import step, take_bars
 
 __all__ = ["Analysis"]
 
 _step = entry_point(step)
+_take_bars = entry_point(take_bars)
 
-_COUNTS: Final = (
+_ROW_COUNTS: Final = (
     "ticks",
     "quotes",
     "trades",
@@ -30,6 +32,7 @@ _COUNTS: Final = (
     "bars",
     "broken_bars",
 )
+_OUTBOX_COUNTS: Final = ("strays", "signals_lost", "bars_refused")
 
 
 class Analysis:
@@ -40,19 +43,24 @@ class Analysis:
     Args:
         symbols: how many; a tick's `symbol` indexes them.
         parameters: the same for all symbols.
-        signal_capacity: candidate signals that one step can return; more are counted in `signals_lost`.
+        signal_capacity: candidate signals that one step can return; entries beyond it are counted in `signals_lost`.
     """
 
     def __init__(
-        self, symbols: int, parameters: Parameters | None = None, *, signal_capacity: int = 4096
+        self,
+        symbols: int,
+        parameters: Parameters | None = None,
+        *,
+        signal_capacity: int = MAX_SIGNALS,
     ) -> None:
         check(0 < symbols <= 1 << 16, "a tick's symbol is 16 bits")
-        check(signal_capacity > 0, "a step can return at least one signal")
+        check(0 < signal_capacity <= MAX_SIGNALS, "a step can return between one and MAX_SIGNALS")
         self.parameters: Final = parameters or Parameters()
         self.state: Final = empty_state(symbols)
-        self.totals: Final = np.zeros(1, TOTALS)
-        self.signals: Final = np.zeros(signal_capacity, SIGNAL)
         self.parameter_record: Final = parameter_record(self.parameters)
+        self.outbox: Final = np.zeros(1, OUTBOX)
+        self.outbox["capacity"] = signal_capacity
+        self.signals: Final[NDArray[np.void]] = self.outbox["signals"][0]
 
     def step(self, ticks: NDArray[np.void]) -> NDArray[np.void]:
         """Take ticks, in order of arrival, and return the candidate signals they made.
@@ -64,8 +72,25 @@ class Analysis:
             A view of SIGNAL records, valid until the next call.
         """
         check(ticks.dtype == TICK and ticks.flags.c_contiguous, "ticks are contiguous TICK records")
-        written = _step(
-            ticks, len(ticks), self.state, self.totals, self.parameter_record, self.signals
+        written = _step(ticks, len(ticks), self.state, self.parameter_record, self.outbox)
+        return self.signals[:written]
+
+    def take_bars(self, symbols: NDArray[np.uint16], bars: NDArray[np.void]) -> NDArray[np.void]:
+        """Take closed bars as they are, before the first tick or in place of ticks: an exchange's own candles.
+
+        Args:
+            symbols: the symbol of each bar.
+            bars: a contiguous BAR array; those of one symbol in order of time. One that is not possible, or not after
+                all that its symbol has seen, is dropped and counted in `bars_refused`.
+
+        Returns:
+            A view of SIGNAL records, valid until the next call.
+        """
+        check(bars.dtype == BAR and bars.flags.c_contiguous, "bars are contiguous BAR records")
+        check(symbols.dtype == np.uint16 and symbols.flags.c_contiguous, "symbols are uint16")
+        check(len(symbols) == len(bars), "each bar has a symbol")
+        written = _take_bars(
+            bars, symbols, len(bars), self.state, self.parameter_record, self.outbox
         )
         return self.signals[:written]
 
@@ -85,17 +110,28 @@ class Analysis:
     def bars(self, symbol: int, last: int = HISTORY) -> NDArray[np.void]:
         """A copy of the last closed bars of a symbol, oldest first: at most `last`, and at most HISTORY, BAR records."""
         row = self.state[symbol]
-        closed = int(row["bars"])
-        first = max(0, closed - min(last, HISTORY))
-        bars: NDArray[np.void] = row["history"][np.arange(first, closed) % HISTORY]
-        check(bars.dtype == BAR, "history holds bars")
-        return bars
+        return _newest(row["history"], int(row["bars"]), last)
+
+    def events(self, symbol: int, last: int = LOG) -> NDArray[np.void]:
+        """A copy of the last structure events of a symbol, oldest first: at most `last`, and at most LOG, EVENT records.
+
+        `row(symbol)["structure"]["events"]["written"]` counts all there ever were, so a reader that remembers it knows
+        how many are new, and whether it has missed some.
+        """
+        events = self.state[symbol]["structure"]["events"]
+        return _newest(events["ring"], int(events["written"]), last)
 
     def counts(self) -> dict[str, int]:
-        """What was taken and what was dropped, over all symbols: the counters of ROW and of TOTALS by their names.
+        """What was taken and what was dropped, over all symbols: the counters of ROW and of OUTBOX by their names.
 
         `ticks` is the sum of `quotes`, `trades`, `late`, `gaps` and `bad`; `strays` named no symbol and come on top.
         """
-        totals = self.totals[0]
-        counted = {name: int(self.state[name].sum()) for name in _COUNTS}
-        return counted | {name: int(totals[name]) for name in TOTALS.names or ()}
+        counted = {name: int(self.state[name].sum()) for name in _ROW_COUNTS}
+        return counted | {name: int(self.outbox[0][name]) for name in _OUTBOX_COUNTS}
+
+
+def _newest(ring: NDArray[np.void], written: int, last: int) -> NDArray[np.void]:
+    """The last records written into a ring, oldest first."""
+    first = max(0, written - min(last, len(ring)))
+    newest: NDArray[np.void] = ring[np.arange(first, written) % len(ring)]
+    return newest

@@ -1,12 +1,15 @@
-"""Bars: trades gathered by the exchange's time.
+"""Bars: trades gathered by the exchange's time, or by their number, volume or value.
 
 The rules, all of them:
 
 * Only TRADE ticks make bars, and only by their `event_ns`: when a record arrived here moves nothing.
-* A bar covers `[start, start + interval)`, with starts at multiples of the interval since the Unix epoch, as the
+* A TIME bar covers `[start, start + interval)`, with starts at multiples of the interval since the Unix epoch, as the
   exchange's own klines have. It closes when the first trade at or after its end arrives.
-* A trade before the start of the forming bar is *late*: counted and dropped. Its bar is closed and may have been traded
-  on, so it never changes again; put into the forming bar, its price would be one that this interval never had.
+* A bar of another kind starts at its first trade and closes with the trade that brings it to its size. That trade belongs
+  to it whole: a trade is never split.
+* A trade before the start of the forming bar, or before the end of the last one where none forms, is *late*: counted and
+  dropped. Its bar is closed and may have been traded on, so it never changes again; put into the forming bar, its price
+  would be one that this interval never had.
 * A trade out of order inside the forming bar counts in high, low and volume. It does not move the close, which is the
   price of the newest trade by event time (the last one to arrive, among equals).
 * An interval without a trade makes no bar. A flat bar would be an invented price, and a run of them would shrink the
@@ -21,14 +24,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from aegis.compiled import inlined
 from aegis.errors import check
+from aegis.market.kernel import inlined  # in the digest of aegis.compiled
 
 __all__ = ["BAR", "FLAG_BROKEN", "HISTORY", "merge_trade", "open_bar"]
 
 BAR: Final = np.dtype(
     [
-        ("start_ns", "<i8"),  # start of the interval, ns since the Unix epoch
+        ("start_ns", "<i8"),  # ns since the Unix epoch
         ("known_ns", "<i8"),  # event time of the tick that closed it; 0 while it forms
         ("open", "<f8"),
         ("high", "<f8"),

@@ -1,10 +1,17 @@
-"""Indicators, updated once a closed bar: the conventions and the seeds of TA-Lib.
+"""Indicators, updated once a closed bar: TA-Lib's conventions, seeds and recurrences.
 
-Bars are counted from 0. Each value is NaN until it is warm, as TA-Lib leaves it, and is never NaN afterwards.
+Bars are counted from 0. Each value is NaN until it is warm, where TA-Lib's is, and never afterwards.
 
-| value | first at bar | seed | then |
-|---|---|---|---|
-| `atr` | n (14) | mean of the true ranges 1..n; bar 0 has none | `((n - 1) * atr + range) / n` (Wilder) |
+| value | first at bar, with the default periods | what it is |
+|---|---|---|
+| `atr` | n (14) | Wilder's average of the true range, seeded with the mean of ranges 1..n: bar 0 has none |
+| `rsi` | n (14) | `100 * G / (G + L)`, G and L Wilder's averages of gains and losses; 0 where nothing has moved |
+| `sma`, `deviation` | n - 1 (19) | mean and population deviation of the last n closes: Bollinger's middle, and its bands' unit |
+| `ema` | n - 1 (19) | seeded with the mean of the first n closes, weight 2 / (n + 1) |
+| `macd`, `macd_signal` | slow + signal - 2 (33) | both EMAs start at bar slow - 1, the fast one from its own last n closes |
+| `adx` | 2n - 1 (27) | Wilder's average of DX, seeded with the mean of n of them; a DX of no movement is left out |
+| `slow_k`, `slow_d` | n + 3 (17) | stochastic (n, 3, 3): means of 3, and of 3 of these; 0 where the range is 0 |
+| `volatility` | n (20) | realised: root of the mean squared log return of the last n bars, a bar, not annualised |
 """
 
 from __future__ import annotations
@@ -14,39 +21,176 @@ from typing import Any, Final
 
 import numpy as np
 
-from aegis.compiled import inlined
+from aegis.market.averages import AVERAGE, MOMENTS, deviation, update_average, update_moments
+from aegis.market.kernel import inlined  # in the digest of aegis.compiled
+from aegis.market.recent import DOWN, MASK, UP
 
-__all__ = ["INDICATORS", "update_indicators"]
+__all__ = ["INDICATORS", "VALUES", "update_indicators"]
+
+VALUES: Final = (
+    "atr",
+    "rsi",
+    "sma",
+    "deviation",
+    "ema",
+    "macd",
+    "macd_signal",
+    "adx",
+    "slow_k",
+    "slow_d",
+    "volatility",
+)
+"""The fields of INDICATORS that are for reading; the rest is what they are computed from."""
 
 INDICATORS: Final = np.dtype(
-    [
-        ("atr", "<f8"),
-        ("range_sum", "<f8"),  # of the true ranges, until the ATR is warm
-        ("previous_close", "<f8"),
+    [(name, "<f8") for name in VALUES]
+    + [
+        ("average_range", AVERAGE),
+        ("gains", AVERAGE),
+        ("losses", AVERAGE),
+        ("average_close", AVERAGE),
+        ("fast", AVERAGE),
+        ("slow", AVERAGE),
+        ("difference", AVERAGE),  # of the fast and the slow one, averaged: MACD's signal line
+        ("directions", AVERAGE),  # of DX
+        ("rises", "<f8"),  # smoothed sums of directional movement, TA-Lib's +DM and -DM
+        ("falls", "<f8"),
+        ("closes", MOMENTS),
+        ("returns", MOMENTS),
+        (
+            "top",
+            "<i8",
+            (2,),
+        ),  # the bar with the highest high, and with the lowest low, of the stochastic's window
+        ("fast_k", "<f8", (3,)),
+        ("mean_k", "<f8", (3,)),
     ],
     align=True,
 )
 
 
 @inlined
-def update_atr(indicators: Any, high: float, low: float, number: int, period: int) -> None:
-    """Average true range of the bar `number`, by Wilder's recurrence with TA-Lib's seed."""
-    if number == 0:
-        indicators.atr = math.nan
-        indicators.range_sum = 0.0
-        return
-    previous = indicators.previous_close
-    true_range = max(high, previous) - min(low, previous)
-    if number > period:
-        indicators.atr = (indicators.atr * (period - 1) + true_range) / period
-        return
-    indicators.range_sum += true_range
-    if number == period:
-        indicators.atr = indicators.range_sum / period
+def update_strength(indicators: Any, change: float, number: int, period: int) -> None:
+    """Relative strength index (Wilder) from the change of the close; bar 0 has none."""
+    gains, losses = indicators.gains, indicators.losses
+    update_average(gains, max(change, 0.0), number - 1, period, 1.0 / period)
+    update_average(losses, max(-change, 0.0), number - 1, period, 1.0 / period)
+    if number >= period:
+        movement = gains.value + losses.value
+        indicators.rsi = 100.0 * gains.value / movement if movement > 0.0 else 0.0
 
 
 @inlined
-def update_indicators(indicators: Any, bar: Any, number: int, parameters: Any) -> None:
-    """Take the closed bar `number` (from 0) into every indicator."""
-    update_atr(indicators, bar.high, bar.low, number, parameters.atr_period)
-    indicators.previous_close = bar.close
+def update_macd(indicators: Any, close: float, number: int, parameters: Any) -> None:
+    """Moving average convergence/divergence: the fast EMA less the slow one, and the EMA of that."""
+    first = parameters.macd_slow - 1
+    fast, slow, signal = parameters.macd_fast, parameters.macd_slow, parameters.macd_signal
+    update_average(indicators.slow, close, number, slow, 2.0 / (slow + 1))
+    late_start = number - (slow - fast)
+    if late_start >= 0:
+        update_average(indicators.fast, close, late_start, fast, 2.0 / (fast + 1))
+    if number < first:
+        return
+    difference = indicators.fast.value - indicators.slow.value
+    update_average(indicators.difference, difference, number - first, signal, 2.0 / (signal + 1))
+    if number >= first + signal - 1:
+        indicators.macd = difference
+        indicators.macd_signal = indicators.difference.value
+
+
+@inlined
+def update_direction(indicators: Any, rise: float, fall: float, number: int, period: int) -> None:
+    """Average directional index (Wilder).
+
+    The directional movements of TA-Lib are divided by the same sum of true ranges, which cancels in DX.
+
+    Args:
+        indicators: the INDICATORS.
+        rise: this high less the one before.
+        fall: the low before less this one.
+        number: of the bar, at least 1.
+        period: of the sums and of the average.
+    """
+    if number >= period:
+        indicators.rises -= indicators.rises / period
+        indicators.falls -= indicators.falls / period
+    if fall > 0.0 and fall > rise:
+        indicators.falls += fall
+    elif rise > 0.0 and rise > fall:
+        indicators.rises += rise
+    if number < period:
+        return
+    movement = indicators.rises + indicators.falls
+    seeding = number < 2 * period
+    if movement > 0.0 or seeding:
+        dx = 100.0 * abs(indicators.rises - indicators.falls) / movement if movement > 0.0 else 0.0
+        update_average(indicators.directions, dx, number - period, period, 1.0 / period)
+    indicators.adx = indicators.directions.value
+
+
+@inlined
+def top_of_window(extremes: Any, top: int, number: int, period: int) -> int:
+    """The bar with the highest extreme of the last `period`, given the one of the window before."""
+    if top > number - period:
+        return number if extremes[number & MASK] >= extremes[top & MASK] else top
+    top = number
+    for bar in range(number - period + 1, number):
+        if extremes[bar & MASK] > extremes[top & MASK]:
+            top = bar
+    return top
+
+
+@inlined
+def update_stochastic(indicators: Any, recent: Any, number: int, period: int) -> None:
+    """Slow stochastic oscillator (n, 3, 3)."""
+    for side in (UP, DOWN):
+        indicators.top[side] = top_of_window(
+            recent.extremes[side], indicators.top[side], number, period
+        )
+    if number < period - 1:
+        return
+    highest = recent.extremes[UP, indicators.top[UP] & MASK]
+    lowest = -recent.extremes[DOWN, indicators.top[DOWN] & MASK]
+    place = recent.closes[number & MASK] - lowest
+    fast_k, mean_k = indicators.fast_k, indicators.mean_k
+    fast_k[number % 3] = 100.0 * place / (highest - lowest) if highest > lowest else 0.0
+    mean_k[number % 3] = (fast_k[0] + fast_k[1] + fast_k[2]) / 3.0
+    if number >= period + 3:
+        indicators.slow_k = mean_k[number % 3]
+        indicators.slow_d = (mean_k[0] + mean_k[1] + mean_k[2]) / 3.0
+
+
+@inlined
+def update_changes(indicators: Any, recent: Any, number: int, parameters: Any) -> None:
+    """Everything that compares a bar with the one before it."""
+    before, now = (number - 1) & MASK, number & MASK
+    extremes, closes = recent.extremes, recent.closes
+    highest = max(extremes[UP, now], closes[before])
+    lowest = min(-extremes[DOWN, now], closes[before])
+    period = parameters.atr_period
+    update_average(indicators.average_range, highest - lowest, number - 1, period, 1.0 / period)
+    indicators.atr = indicators.average_range.value
+    update_strength(indicators, closes[now] - closes[before], number, parameters.rsi_period)
+    rise = extremes[UP, now] - extremes[UP, before]
+    fall = extremes[DOWN, now] - extremes[DOWN, before]
+    update_direction(indicators, rise, fall, number, parameters.adx_period)
+    period = parameters.volatility_period
+    update_moments(indicators.returns, recent.returns, number - 1, period)
+    mean = indicators.returns.mean
+    indicators.volatility = math.sqrt(indicators.returns.variance + mean * mean)
+
+
+@inlined
+def update_indicators(indicators: Any, recent: Any, number: int, parameters: Any) -> None:
+    """Take the closed bar `number` (from 0), which `recent` holds, into every indicator."""
+    close = recent.closes[number & MASK]
+    if number > 0:
+        update_changes(indicators, recent, number, parameters)
+    update_moments(indicators.closes, recent.closes, number, parameters.band_period)
+    indicators.sma = indicators.closes.mean
+    indicators.deviation = deviation(indicators.closes)
+    period = parameters.ema_period
+    update_average(indicators.average_close, close, number, period, 2.0 / (period + 1))
+    indicators.ema = indicators.average_close.value
+    update_macd(indicators, close, number, parameters)
+    update_stochastic(indicators, recent, number, parameters.stochastic_period)

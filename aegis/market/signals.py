@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from aegis.compiled import inlined
 from aegis.errors import check
+from aegis.market.kernel import inlined  # in the digest of aegis.compiled
 
-__all__ = ["SIGNAL", "Reason", "SignalKind", "write_signal"]
+__all__ = ["MAX_SIGNALS", "OUTBOX", "SIGNAL", "Reason", "SignalKind", "write_signal"]
 
 
 class SignalKind(IntEnum):
@@ -49,39 +49,57 @@ SIGNAL: Final = np.dtype(
         ("symbol", "<u2"),
         ("kind", "u1"),  # a SignalKind
         ("reason", "u1"),  # a Reason
-        ("side", "i1"),  # of the order that would follow: +1 buy, -1 sell
+        ("side", "<i8"),  # of the order that would follow: +1 buy, -1 sell
     ],
     align=True,
 )
 
-check(SIGNAL.itemsize == 56, "a SIGNAL has no more padding than its last field needs")
+check(SIGNAL.itemsize == 56, "a SIGNAL has no padding: runs are compared byte by byte")
+
+
+MAX_SIGNALS: Final = 4096
+
+OUTBOX: Final = np.dtype(
+    [
+        ("written", "<i8"),  # signals of the last call
+        ("capacity", "<i8"),  # at most MAX_SIGNALS
+        ("signals_lost", "<i8"),  # entries that found no room
+        ("strays", "<i8"),  # ticks and bars that named no symbol of the state
+        (
+            "bars_refused",
+            "<i8",
+        ),  # bars that were not possible, or not after what their row had seen
+        ("signals", SIGNAL, (MAX_SIGNALS,)),
+    ],
+    align=True,
+)
 
 
 @inlined
 def write_signal(
-    signals: Any,
-    written: int,
-    tick: Any,
+    outbox: Any,
+    row: Any,
     kind: int,
     reason: int,
     side: int,
     bar_ns: int,
+    known_ns: int,
     price: float,
     stop: float,
-    atr: float,
-) -> int:
-    """Append a signal caused by `tick`; return the new count, which is `written` again where there is no room."""
-    if written >= signals.shape[0]:
-        return written
-    signal = signals[written]
+) -> bool:
+    """Append a signal of a symbol's row; False, and nothing written, where there is no room."""
+    if outbox.written >= outbox.capacity:
+        return False
+    signal = outbox.signals[outbox.written]
+    outbox.written += 1
     signal.bar_ns = bar_ns
-    signal.known_ns = tick.event_ns
+    signal.known_ns = known_ns
     signal.price = price
     signal.stop = stop
-    signal.atr = atr
-    signal.recv_us = tick.recv_us
-    signal.symbol = tick.symbol
+    signal.atr = row.indicators.atr
+    signal.recv_us = row.recv_us
+    signal.symbol = row.symbol
     signal.kind = kind
     signal.reason = reason
     signal.side = side
-    return written + 1
+    return True

@@ -1,22 +1,26 @@
-"""The state of the analysis: one contiguous row a symbol, one record of totals, one of parameters."""
+"""The state of the analysis: one contiguous row a symbol. The layout is in the digest of aegis.compiled."""
 
 from __future__ import annotations
 
 import math
 from typing import Final
 
+import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from aegis.market.bars import BAR, HISTORY
-from aegis.market.indicators import INDICATORS
+from aegis.market.features import FEATURES
+from aegis.market.flow import FLOW
+from aegis.market.indicators import INDICATORS, VALUES
 from aegis.market.parameters import Parameters
+from aegis.market.recent import RECENT
+from aegis.market.session import SESSION, SESSION_VALUES
 from aegis.market.structure import STRUCTURE
 
 __all__ = [
     "PARAMETERS",
     "ROW",
-    "TOTALS",
     "arm_stop",
     "disarm_stop",
     "empty_state",
@@ -27,6 +31,10 @@ ROW: Final = np.dtype(
     [
         ("event_ns", "<i8"),  # newest event time seen
         ("trade_ns", "<i8"),  # newest event time of a trade
+        (
+            "start_ns",
+            "<i8",
+        ),  # trades before it are late: start of the forming bar, or end of the last one
         ("end_ns", "<i8"),  # end of the forming bar: a trade at or after it closes the bar
         ("bid", "<f8"),  # best bid and ask of the last quote, 0 before the first
         ("ask", "<f8"),
@@ -36,7 +44,8 @@ ROW: Final = np.dtype(
         ("stop_long", "<f8"),  # armed stop of a long position, -inf while none is armed
         ("stop_short", "<f8"),  # of a short position, +inf while none is armed
         ("recv_us", "<u4"),  # receive stamp of the last tick
-        ("gap", "<u4"),  # FLAG_BROKEN from a GAP to the next trade
+        ("symbol", "<u2"),  # the number of this row
+        ("gap", "<u2"),  # FLAG_BROKEN from a GAP to the next trade
         ("ticks", "<i8"),  # the sum of the five below
         ("quotes", "<i8"),
         ("trades", "<i8"),  # merged into a bar
@@ -45,49 +54,56 @@ ROW: Final = np.dtype(
         ("bad", "<i8"),  # impossible values: dropped
         ("bars", "<i8"),  # closed ones
         ("broken_bars", "<i8"),  # of these, with FLAG_BROKEN
-        ("forming", BAR),
+        ("flow", FLOW),
+        ("forming", BAR),  # none while it has no trades
+        ("session", SESSION),
         ("indicators", INDICATORS),
+        ("features", FEATURES),
+        ("recent", RECENT),
         ("structure", STRUCTURE),
-        ("history", BAR, (HISTORY,)),  # last, so that the hot fields above share few cache lines
+        ("history", BAR, (HISTORY,)),
     ],
     align=True,
 )
 
-TOTALS: Final = np.dtype(
-    [
-        ("strays", "<i8"),  # ticks that named no symbol of this state
-        ("signals_lost", "<i8"),  # entries that found the signal array full
-    ],
-    align=True,
-)
 
 PARAMETERS: Final = np.dtype(
     [
-        ("interval_ns", "<i8"),
-        ("pivot_bars", "<i8"),
-        ("atr_period", "<i8"),
-        ("stop_atr", "<f8"),
-    ],
-    align=True,
+        (field.name, "<f8" if isinstance(field.default, float) else "<i8")
+        for field in attrs.fields(Parameters)
+    ]
 )
 
 
 def parameter_record(parameters: Parameters) -> NDArray[np.void]:
     """The parameters as the compiled step reads them: a PARAMETERS array of length 1."""
     record = np.zeros(1, PARAMETERS)
-    record["interval_ns"] = parameters.interval_ms * 1_000_000
-    record["pivot_bars"] = parameters.pivot_bars
-    record["atr_period"] = parameters.atr_period
-    record["stop_atr"] = parameters.stop_atr
+    for name in PARAMETERS.names or ():
+        record[name] = getattr(parameters, name)
     return record
 
 
 def empty_state(symbols: int) -> NDArray[np.void]:
     """The state before the first tick: a ROW array of `symbols` rows, with no stop armed and nothing warm."""
     state = np.zeros(symbols, ROW)
+    state["symbol"] = np.arange(symbols)
     state["stop_long"] = -math.inf
     state["stop_short"] = math.inf
-    state["indicators"]["atr"] = math.nan
+    state["flow"]["queue"] = math.nan
+    for name in SESSION_VALUES:
+        state["session"][name] = math.nan
+    indicators = state["indicators"]
+    for name in VALUES:
+        indicators[name] = math.nan
+    for name in INDICATORS.names or ():
+        for value in set(INDICATORS[name].names or ()) & {"value", "mean", "variance"}:
+            indicators[name][value] = math.nan
+    structure = state["structure"]
+    structure["place"] = math.nan
+    for zones in ("blocks", "imbalances"):
+        structure[zones]["nearest"] = -math.inf
+        structure[zones]["trigger"] = -math.inf
+    structure["pools"]["trigger"] = math.inf
     return state
 
 

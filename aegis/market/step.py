@@ -6,94 +6,86 @@ calls changes nothing.
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 import numba
 import numpy as np
 
-from aegis.compiled import compiled, inlined
-from aegis.market.bars import FLAG_BROKEN, HISTORY, merge_trade, open_bar
+from aegis.compiled import compiled
+from aegis.market.bars import BAR, FLAG_BROKEN, HISTORY, merge_trade, open_bar
+from aegis.market.features import update_features
+from aegis.market.flow import close_flow, take_quote
 from aegis.market.indicators import update_indicators
+from aegis.market.kernel import array_of, constant, inlined  # in the digest of aegis.compiled
+from aegis.market.parameters import BarKind
+from aegis.market.recent import remember_bar
 from aegis.market.records import TICK, TickKind
-from aegis.market.signals import SIGNAL, Reason, SignalKind, write_signal
-from aegis.market.state import PARAMETERS, ROW, TOTALS
+from aegis.market.sanity import MAX_EVENT_NS, bar_holds, quote_holds, trade_holds
+from aegis.market.session import update_session
+from aegis.market.signals import OUTBOX, Reason, SignalKind, write_signal
+from aegis.market.state import PARAMETERS, ROW
 from aegis.market.structure import update_structure
 
-__all__ = ["step"]
+__all__ = ["step", "take_bars"]
 
-# The compiler takes plain integers.
-_QUOTE: Final = int(TickKind.QUOTE)
-_TRADE: Final = int(TickKind.TRADE)
-_GAP: Final = int(TickKind.GAP)
-_ENTRY_LONG: Final = int(SignalKind.ENTRY_LONG)
-_ENTRY_SHORT: Final = int(SignalKind.ENTRY_SHORT)
-_EXIT: Final = int(SignalKind.EXIT)
-_STOP: Final = int(Reason.STOP)
-
-# No market has prices or sizes beyond these; a torn or misread record may.
-_MAX_PRICE: Final = 1e12
-_MAX_SIZE: Final = 1e15
-_MAX_EVENT_NS: Final = 1 << 62  # the year 2116
-
-
-def _array(dtype: np.dtype[np.void], *, readonly: bool = False) -> numba.types.Array:
-    return numba.types.Array(numba.from_dtype(dtype), 1, "C", readonly=readonly)
+_QUOTE: Final = constant(TickKind.QUOTE)
+_TRADE: Final = constant(TickKind.TRADE)
+_GAP: Final = constant(TickKind.GAP)
+_ENTRY_LONG: Final = constant(SignalKind.ENTRY_LONG)
+_ENTRY_SHORT: Final = constant(SignalKind.ENTRY_SHORT)
+_EXIT: Final = constant(SignalKind.EXIT)
+_STOP: Final = constant(Reason.STOP)
+_BOS: Final = constant(Reason.BOS)
+_CHOCH: Final = constant(Reason.CHOCH)
+_TIME: Final = constant(BarKind.TIME)
+_TRADES: Final = constant(BarKind.TRADES)
+_VOLUME: Final = constant(BarKind.VOLUME)
 
 
 @inlined
-def quote_holds(tick: Any) -> bool:
-    """True for a quote that a market can have. Every comparison is false for NaN."""
-    return bool(
-        0.0 < tick.bid <= tick.ask < _MAX_PRICE
-        and 0.0 <= tick.bid_size < _MAX_SIZE
-        and 0.0 <= tick.ask_size < _MAX_SIZE
-        and 0 < tick.event_ns < _MAX_EVENT_NS
-    )
+def propose_entry(row: Any, bar: Any, parameters: Any, outbox: Any) -> None:
+    """Propose an entry where the closed bar broke a swing."""
+    side = row.structure.broke
+    stop = bar.close - side * parameters.stop_atr * row.indicators.atr
+    # Before the ATR is warm there is no stop; at or below 0 no order can rest, so the position could not be guarded.
+    if side == 0 or bar.flags & FLAG_BROKEN or not stop > 0.0:
+        return
+    kind = _ENTRY_LONG if side > 0 else _ENTRY_SHORT
+    reason = _CHOCH if row.structure.changed else _BOS
+    start_ns, known_ns, close = bar.start_ns, bar.known_ns, bar.close
+    if not write_signal(outbox, row, kind, reason, side, start_ns, known_ns, close, stop):
+        outbox.signals_lost += 1
 
 
 @inlined
-def trade_holds(tick: Any) -> bool:
-    """True for a trade that a market can have: one price, and a quantity on exactly one side."""
-    return bool(
-        0.0 < tick.bid == tick.ask < _MAX_PRICE
-        and 0.0 <= tick.bid_size < _MAX_SIZE
-        and 0.0 <= tick.ask_size < _MAX_SIZE
-        and (tick.bid_size > 0.0) != (tick.ask_size > 0.0)
-        and 0 < tick.event_ns < _MAX_EVENT_NS
-    )
+def close_bar(row: Any, bar: Any, parameters: Any) -> None:
+    """Take a closed bar into everything that is kept by bars."""
+    number = row.bars
+    row.bars += 1
+    row.broken_bars += bar.flags & FLAG_BROKEN
+    row.history[number & (HISTORY - 1)] = bar
+    remember_bar(row.recent, bar, number)
+    update_session(row.session, bar, parameters.session_ms * 1_000_000)
+    close_flow(row.flow, row)
+    update_indicators(row.indicators, row.recent, number, parameters)
+    atr = row.indicators.atr
+    update_structure(row.structure, row.recent, bar, number, atr, parameters)
+    update_features(row, bar, parameters)
 
 
 @inlined
-def close_bar(row: Any, tick: Any, parameters: Any, totals: Any, signals: Any, written: int) -> int:
-    """Close the forming bar at `tick`, bring everything up to it, and propose an entry if it broke a swing."""
+def finish_bar(row: Any, tick: Any, parameters: Any, outbox: Any) -> None:
+    """Close the forming bar at `tick` and propose what follows from it."""
     bar = row.forming
     bar.known_ns = tick.event_ns
-    number = row.bars
-    row.history[number & (HISTORY - 1)] = bar
-    row.bars += 1
-    update_indicators(row.indicators, bar, number, parameters)
-    broke = update_structure(row.structure, bar, number, parameters)
-    if bar.flags & FLAG_BROKEN:
-        row.broken_bars += 1
-        return written
-    atr = row.indicators.atr
-    if broke == 0 or math.isnan(atr):
-        return written
-    side = 1 if broke > 0 else -1
-    kind = _ENTRY_LONG if broke > 0 else _ENTRY_SHORT
-    stop = bar.close - side * parameters.stop_atr * atr
-    if stop <= 0.0:
-        return written  # no order can rest there, so the position could not be guarded
-    after = write_signal(
-        signals, written, tick, kind, abs(broke), side, bar.start_ns, bar.close, stop, atr
-    )
-    totals.signals_lost += 1 - (after - written)
-    return after
+    close_bar(row, bar, parameters)
+    propose_entry(row, bar, parameters, outbox)
+    bar.trades = 0
+    row.start_ns = row.trade_ns
 
 
 @inlined
-def check_stop(row: Any, tick: Any, signals: Any, written: int) -> int:
+def check_stop(row: Any, tick: Any, outbox: Any) -> None:
     """Propose an exit where the tick is at or beyond an armed stop, and disarm it.
 
     A full signal array leaves it armed: the next tick tries again.
@@ -103,97 +95,160 @@ def check_stop(row: Any, tick: Any, signals: Any, written: int) -> int:
     elif tick.ask >= row.stop_short:
         side, price, stop = 1, tick.ask, row.stop_short
     else:
-        return written
-    bar_ns, atr = row.forming.start_ns, row.indicators.atr
-    after = write_signal(signals, written, tick, _EXIT, _STOP, side, bar_ns, price, stop, atr)
-    if after > written:
-        row.stop_long = -math.inf
-        row.stop_short = math.inf
-    return after
+        return
+    start_ns, known_ns = row.forming.start_ns, tick.event_ns
+    if write_signal(outbox, row, _EXIT, _STOP, side, start_ns, known_ns, price, stop):
+        row.stop_long = -np.inf
+        row.stop_short = np.inf
 
 
 @inlined
-def take_trade(
-    row: Any, tick: Any, parameters: Any, totals: Any, signals: Any, written: int
-) -> int:
+def is_full(bar: Any, parameters: Any) -> bool:
+    """True when a bar that is not closed by time has reached its size."""
+    if parameters.bar_kind == _TRADES:
+        return bar.trades >= parameters.bar_size  # type: ignore[no-any-return]
+    if parameters.bar_kind == _VOLUME:
+        return bar.volume >= parameters.bar_size  # type: ignore[no-any-return]
+    return bar.value >= parameters.bar_size  # type: ignore[no-any-return]
+
+
+@inlined
+def begin_bar(row: Any, event_ns: int, price: float, parameters: Any) -> None:
+    """Open a bar for a trade: at a multiple of the interval, or at the trade where time does not close it."""
+    if parameters.bar_kind == _TIME:
+        interval_ns = parameters.interval_ms * 1_000_000
+        row.start_ns = event_ns - event_ns % interval_ns
+        row.end_ns = row.start_ns + interval_ns
+    else:
+        row.start_ns = event_ns
+        row.end_ns = MAX_EVENT_NS
+    open_bar(row.forming, row.start_ns, price, row.gap)
+
+
+@inlined
+def take_trade(row: Any, tick: Any, parameters: Any, outbox: Any) -> None:
     """Take a trade into the forming bar, closing the one before it where its time is over."""
     event_ns, price = tick.event_ns, tick.bid
     bar = row.forming
-    if event_ns >= row.end_ns:
-        if bar.trades > 0:
-            written = close_bar(row, tick, parameters, totals, signals, written)
-        start_ns = event_ns - event_ns % parameters.interval_ns
-        open_bar(bar, start_ns, price, row.gap)
-        row.end_ns = start_ns + parameters.interval_ns
-    elif event_ns < bar.start_ns:
+    if event_ns < row.start_ns:
         row.late += 1
-        return written
+        return
+    if bar.trades > 0 and event_ns >= row.end_ns:
+        finish_bar(row, tick, parameters, outbox)
+    if bar.trades == 0:
+        begin_bar(row, event_ns, price, parameters)
     bar.flags |= row.gap
     row.gap = 0
     merge_trade(bar, price, tick.ask_size, tick.bid_size, event_ns >= row.trade_ns)
     row.trade_ns = max(row.trade_ns, event_ns)
     row.price = price
     row.trades += 1
-    return check_stop(row, tick, signals, written)
+    if parameters.bar_kind != _TIME and is_full(bar, parameters):
+        finish_bar(row, tick, parameters, outbox)
+    check_stop(row, tick, outbox)
 
 
 @inlined
-def take_tick(row: Any, tick: Any, parameters: Any, totals: Any, signals: Any, written: int) -> int:
+def take_tick(row: Any, tick: Any, parameters: Any, outbox: Any) -> None:
     """Take one tick into its symbol's row; what no market can have is counted and reaches nothing."""
     row.ticks += 1
     if tick.kind == _QUOTE and quote_holds(tick):
+        stamp(row, tick)
+        take_quote(row.flow, row, tick)
         row.bid = tick.bid
         row.ask = tick.ask
         row.bid_size = tick.bid_size
         row.ask_size = tick.ask_size
         row.quotes += 1
-        written = check_stop(row, tick, signals, written)
+        check_stop(row, tick, outbox)
     elif tick.kind == _TRADE and trade_holds(tick):
-        written = take_trade(row, tick, parameters, totals, signals, written)
+        stamp(row, tick)
+        take_trade(row, tick, parameters, outbox)
     elif tick.kind == _GAP:
         row.gaps += 1
         row.gap = FLAG_BROKEN
         row.forming.flags |= FLAG_BROKEN
-        return written
     else:
         row.bad += 1
-        return written
+
+
+@inlined
+def stamp(row: Any, tick: Any) -> None:
+    """Remember when the last good tick happened, and when it was received."""
     row.event_ns = max(row.event_ns, tick.event_ns)
     row.recv_us = tick.recv_us
-    return written
 
 
 @compiled(
     numba.types.int64(
-        _array(TICK, readonly=True),  # takes writable ones as well
+        array_of(TICK, readonly=True),
         numba.types.int64,
-        _array(ROW),
-        _array(TOTALS),
-        _array(PARAMETERS, readonly=True),
-        _array(SIGNAL),
+        array_of(ROW),
+        array_of(PARAMETERS, readonly=True),
+        array_of(OUTBOX),
     ),
     nogil=True,
 )
-def step(ticks: Any, count: int, state: Any, totals: Any, parameters: Any, signals: Any) -> int:
+def step(ticks: Any, count: int, state: Any, parameters: Any, outbox: Any) -> int:
     """Take the first `count` ticks and write candidate signals.
 
     Args:
         ticks: a contiguous TICK array of at least `count` records, for any mix of symbols, in order of arrival.
         count: how many of them to take.
         state: a ROW array, one row a symbol.
-        totals: a TOTALS array of length 1.
         parameters: a PARAMETERS array of length 1.
-        signals: a SIGNAL array; written from its start. What finds no room is counted, never written.
+        outbox: an OUTBOX array of length 1. Its signals are written from the start; what finds no room is counted.
 
     Returns:
         How many signals were written.
     """
-    written = 0
+    outbox[0].written = 0
     for position in range(count):
         tick = ticks[position]
         if tick.symbol < state.shape[0]:
-            row = state[tick.symbol]
-            written = take_tick(row, tick, parameters[0], totals[0], signals, written)
+            take_tick(state[tick.symbol], tick, parameters[0], outbox[0])
         else:
-            totals[0].strays += 1
-    return written
+            outbox[0].strays += 1
+    return outbox[0].written  # type: ignore[no-any-return]
+
+
+@compiled(
+    numba.types.int64(
+        array_of(BAR, readonly=True),
+        numba.types.Array(numba.types.uint16, 1, "C", readonly=True),
+        numba.types.int64,
+        array_of(ROW),
+        array_of(PARAMETERS, readonly=True),
+        array_of(OUTBOX),
+    ),
+    nogil=True,
+)
+def take_bars(bars: Any, symbols: Any, count: int, state: Any, parameters: Any, outbox: Any) -> int:
+    """Take closed bars as they are: the exchange's own, before the first tick or in place of ticks.
+
+    A bar that is not possible, or not after all that its symbol has seen, is counted and dropped.
+
+    Args:
+        bars: a contiguous BAR array of at least `count` records, those of one symbol in order of time.
+        symbols: the row of each.
+        count: how many of them to take.
+        state: see `step`, as all that follow.
+        parameters: a PARAMETERS array of length 1.
+        outbox: an OUTBOX array of length 1.
+
+    Returns:
+        How many signals were written.
+    """
+    outbox[0].written = 0
+    for position in range(count):
+        if symbols[position] >= state.shape[0]:
+            outbox[0].strays += 1
+            continue
+        row, bar = state[symbols[position]], bars[position]
+        if not bar_holds(bar) or bar.start_ns < row.start_ns or row.forming.trades > 0:
+            outbox[0].bars_refused += 1
+            continue
+        close_bar(row, bar, parameters[0])
+        propose_entry(row, bar, parameters[0], outbox[0])
+        row.start_ns = bar.known_ns
+    return outbox[0].written  # type: ignore[no-any-return]

@@ -18,6 +18,7 @@ from aegis.config import Config
 from aegis.errors import Refused
 from aegis.kernel.clock import SystemClock, process_started_ns
 from aegis.kernel.process import Child, own_children
+from aegis.kernel_cache import is_warm, mark_warm
 from aegis.market.records import TICK
 from aegis.ops.screen import Screen
 from aegis.ops.shipped_exchange import ShippedExchange, arguments, attend_exchange
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["RunOptions", "run"]
 
 _DRAIN_S: Final = 30.0
+_STOP_GRACE_S: Final = 1.0
 _POLL_S: Final = 0.02
 
 _log = structlog.get_logger(__name__)
@@ -87,6 +89,7 @@ async def _trade(options: RunOptions, ending: _Ending, screen: Screen) -> None:
     """Open the exchange and the engine, trade until asked to end, and wind down."""
     clock = SystemClock()
     path = _journal_path(options, clock.wall_ns())
+    _compile_kernels()
     with (
         closing(Journal(path)) as journal,
         Ring.create(TICK, options.config.feed.ring_capacity) as ring,
@@ -154,7 +157,7 @@ async def _open_venue(options: RunOptions, ring: Ring) -> AsyncIterator[_Venue]:
             speed=options.speed,
             port=options.port,
         )
-        async with Child(command) as exchange, start_worker(ring.pass_fds) as worker:
+        async with _held(Child(command)) as exchange, _held(start_worker(ring.pass_fds)) as worker:
             _load_engine()
             async with attend_exchange(exchange) as shipped:
                 yield _at_shipped(config, shipped, worker)
@@ -165,8 +168,19 @@ async def _open_venue(options: RunOptions, ring: Ring) -> AsyncIterator[_Venue]:
         if not addresses.rest or not addresses.streams:
             raise Refused("venue.rest_url and venue.streams_url are needed for the venue 'custom'")
     credentials = Credentials.from_environment()
-    async with start_worker(ring.pass_fds) as worker:
+    async with _held(start_worker(ring.pass_fds)) as worker:
         yield _Venue(addresses, credentials, config, worker, None)
+
+
+@asynccontextmanager
+async def _held(child: Child) -> AsyncIterator[Child]:
+    """A child for the time of a block: stopped in order at its end, killed when the block fails."""
+    try:
+        yield child
+        await child.stop(_STOP_GRACE_S)
+    finally:
+        child.kill()
+        await child.stop()
 
 
 def _at_shipped(config: Config, shipped: ShippedExchange, worker: Child) -> _Venue:
@@ -182,21 +196,19 @@ def _at_shipped(config: Config, shipped: ShippedExchange, worker: Child) -> _Ven
 
 
 def _load_engine() -> Callable[..., AbstractAsyncContextManager[Engine]]:
-    """Import the engine, and with it the compiled code: half a second that the exchange can use to start.
-
-    The first time the code is compiled, which takes a while; nothing is running yet that would have to wait.
-    """
-    from aegis.compiled import is_warm, mark_warm  # noqa: PLC0415  # importing is what this is for
-
-    cold = not is_warm()
-    if cold:
-        _log.info("compiling", how_often="once for this version", takes="up to a minute")
+    """Import the engine, and with it the compiled code: half a second in which others can start."""
     from aegis.engine import open_engine  # noqa: PLC0415  # importing is what this is for
 
-    if cold:
+    return open_engine
+
+
+def _compile_kernels() -> None:
+    """Compile what the cache does not hold. It holds up everything, so nothing may be running yet."""
+    if not is_warm():
+        _log.info("compiling", how_often="once for this version", takes="up to a minute")
+        _load_engine()
         mark_warm()
         _log.info("compiled")
-    return open_engine
 
 
 async def _until_asked(

@@ -105,7 +105,7 @@ async def _await_ready(child: Child) -> ExchangeReady:
             if said.event == "ready":
                 return msgspec.json.decode(line, type=ExchangeReady)
             raise Refused(said.error)
-        raise Refused(f"the exchange did not start: it ended with code {await child.wait()}")
+        raise Unavailable(f"the exchange did not start: it ended with code {await child.wait()}")
     raise Unavailable(f"the exchange was not ready within {_START_S:.0f} s")
 
 

@@ -71,10 +71,12 @@ def record_writer(dtype: np.dtype[Any]) -> Callable[[int, tuple[float, ...]], bo
 
 @cache
 def batch_writer(dtype: np.dtype[Any]) -> Callable[[int, Records], int]:
-    """`put_many` for a contiguous array of this type."""
+    """`put_many` for a one-dimensional array of this type; -1 if its records do not lie side by side."""
 
     @compiled(types.int64(types.int64, _array_of(dtype)), nogil=True)
     def write_batch(handle: int, records: Records) -> int:
+        if len(records) > 1 and records.strides[0] != records.itemsize:
+            return -1
         return writing.put_many(handle, records.ctypes.data, len(records))
 
     return entry_point(write_batch)
@@ -82,14 +84,16 @@ def batch_writer(dtype: np.dtype[Any]) -> Callable[[int, Records], int]:
 
 @cache
 def batch_reader(dtype: np.dtype[Any]) -> Callable[[int, Records], int]:
-    """`walk` into a contiguous array of this type."""
+    """`walk` into a one-dimensional array of this type; -1 if its records do not lie side by side."""
 
     @compiled(types.int64(types.int64, _array_of(dtype)), nogil=True)
     def read_into(handle: int, out: Records) -> int:
+        if len(out) > 1 and out.strides[0] != out.itemsize:
+            return -1
         return reading.walk(handle, out.ctypes.data, len(out))
 
     return entry_point(read_into)
 
 
 def _array_of(dtype: np.dtype[Any]) -> Any:
-    return types.Array(numba.from_dtype(dtype), 1, "C")
+    return types.Array(numba.from_dtype(dtype), 1, "A")

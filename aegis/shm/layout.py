@@ -47,7 +47,7 @@ VERSION: Final = 1
 WORD: Final = 8
 LINE: Final = 64
 READERS_MAX: Final = 8
-CAPACITY_MAX: Final = 1 << 32
+CAPACITY_MAX: Final = 1 << 24  # a gigabyte of TICKs; what does not fit the cache is slow anyway
 
 # Page 0, counted from the segment's start.
 STATE: Final = 0x78

@@ -140,9 +140,11 @@ class Reader:
         Raises:
             Refused: not a writable, contiguous, one-dimensional array of the ring's dtype.
         """
-        if out.dtype != self._geometry.dtype or out.ndim != 1 or not out.flags.carray:
-            raise Refused(f"read_into needs a contiguous array of {self._geometry.dtype}")
-        return self._read_into(out)
+        fits = out.dtype == self._geometry.dtype and out.flags.writeable
+        count = self._read_into(out) if fits else -1
+        if count < 0:
+            raise Refused(f"read_into needs a writable contiguous array of {self._geometry.dtype}")
+        return count
 
     def take(self, limit: int = _BATCH) -> Records:
         """New records as an array of its own, empty when there are none."""

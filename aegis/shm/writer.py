@@ -86,14 +86,14 @@ class Writer:
 
         Args:
             records: a contiguous one-dimensional array of the ring's dtype.
+
+        Raises:
+            Refused: something else.
         """
-        if (
-            records.dtype != self._geometry.dtype
-            or records.ndim != 1
-            or not records.flags.c_contiguous
-        ):
+        written = self._write_batch(records) if records.dtype == self._geometry.dtype else -1
+        if written < 0:
             raise Refused(f"write_batch needs a contiguous array of {self._geometry.dtype}")
-        return self._write_batch(records)
+        return written
 
     @contextmanager
     def claim(self, count: int) -> Iterator[Records]:

@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from aegis.compiled import inlined
+from aegis.compiled import compiled
 from aegis.errors import check
 
 __all__ = [
@@ -25,11 +25,12 @@ __all__ = [
     "byte",
     "digit_run",
     "digits_end",
-    "eight",
+    "move",
     "number",
     "plain_run",
     "sixteen_bits",
     "string_end",
+    "set_word",
     "text",
     "word",
 ]
@@ -107,13 +108,39 @@ digit_run: Final[Callable[[int], int]] = _instruction(_digit_run)
 """How many of the next sixteen bytes are decimal digits."""
 
 
-@inlined
+@intrinsic
+def set_word(_context: _Type, _address: _Type, _word: _Type) -> Any:
+    """Store a word `(address, word)`."""
+
+    def build(target: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        builder.store(args[1], builder.inttoptr(args[0], _WORD.as_pointer()), align=1)
+        return target.get_dummy_value()
+
+    return types.void(types.int64, types.int64), build
+
+
+@intrinsic
+def move(_context: _Type, _to: _Type, _source: _Type, _count: _Type) -> Any:
+    """Copy bytes `(to, source, count)`; the two places may overlap."""
+
+    def build(target: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        byte_pointer = ir.IntType(8).as_pointer()
+        kinds = [byte_pointer, byte_pointer, _WORD]
+        memmove = builder.module.declare_intrinsic("llvm.memmove", kinds)
+        to, source = (builder.inttoptr(address, byte_pointer) for address in args[:2])
+        builder.call(memmove, [to, source, args[2], ir.Constant(ir.IntType(1), 0)])
+        return target.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), build
+
+
+@compiled("int64(int64)")
 def sixteen_bits(at: int) -> int:
     """The number in two bytes, the first one highest, as networks write it."""
     return byte(at) << 8 | byte(at + 1)
 
 
-@inlined
+@compiled("int64(int64)")
 def digits_end(at: int) -> int:
     """The address behind the digits that stand here; none is no error."""
     run = digit_run(at)
@@ -123,7 +150,7 @@ def digits_end(at: int) -> int:
     return at + run
 
 
-@inlined
+@compiled("int64(int64)")
 def string_end(at: int) -> int:
     """The address of the first character that cannot stand in a JSON string as it is: its end, if all is well."""
     run = plain_run(at)
@@ -133,8 +160,8 @@ def string_end(at: int) -> int:
     return at + run
 
 
-@inlined
-def eight(at: int, count: int) -> int:
+@compiled("int64(int64, int64)")
+def _eight(at: int, count: int) -> int:
     """The number that one to eight digits make.
 
     Neighbours are joined pair by pair: eight digits, four numbers below 100, two below 10,000, one. Shifting the
@@ -146,9 +173,9 @@ def eight(at: int, count: int) -> int:
     return (fours * (10_000 << 32 | 1)) >> 32
 
 
-@inlined
+@compiled("int64(int64, int64)")
 def number(at: int, count: int) -> int:
     """The number that one to sixteen digits make."""
     if count <= 8:
-        return eight(at, count)
-    return eight(at, count - 8) * 100_000_000 + eight(at + count - 8, 8)
+        return _eight(at, count)
+    return _eight(at, count - 8) * 100_000_000 + _eight(at + count - 8, 8)

@@ -1,7 +1,7 @@
 """From the JSON of one frame to one TICK: the compiled twin of `binance_codec` and `TickSink`.
 
 A frame is read completely or not at all. What is read gives the TICK that the slow path gives for the same bytes;
-whatever might not (an escape, an exponent, a duplicate key, a number that is not exact in float64, …) is left to it.
+whatever might not (an escape, an exponent, a key twice, a number that float64 does not hold exactly) is left to it.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from enum import IntEnum
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-from aegis.compiled import inlined
+from aegis.compiled import compiled, inlined
 from aegis.market.records import TickKind
 from aegis.venue.fastlane_bytes import (
     byte,
     digit_run,
     number,
+    set_word,
     string_end,
     text,
     word,
@@ -29,71 +29,245 @@ __all__ = ["LETTERS", "Fate", "read_event"]
 
 
 class Fate(IntEnum):
-    """What became of a frame. The lane takes quotes and trades; every other frame is the library's."""
+    """What became of a frame. The lane takes quotes and trades; every other frame goes to the library."""
 
     QUOTE = 0
     TRADE = 1
     UNREAD = 2
-    """Text that the lane does not recognise completely."""
+    """Text that is not recognised completely."""
     STRANGER = 3
     """An event of a symbol that is not in the table."""
     UNSOUND = 4
-    """A price, size or time that no market has, or that the lane cannot read exactly."""
+    """A price, size or time that no market has, or that cannot be read exactly here."""
     OTHER = 5
-    """Not the whole text of a message, or longer than a 16-bit length says."""
+    """Not a message of text in one frame below 64 KiB."""
 
 
 LETTERS: Final = 128
-"""The length of the table that says where, in the frame at hand, the value of a one-letter key begins."""
+"""The length of the table that says where the value of each one-letter key begins."""
 
-_QUOTE: Final = int(Fate.QUOTE)  # the compiler takes plain integers
-_TRADE: Final = int(Fate.TRADE)
+# The compiler takes plain integers.
+_TAKEN_QUOTE: Final = int(Fate.QUOTE)
+_TAKEN_TRADE: Final = int(Fate.TRADE)
 _UNREAD: Final = int(Fate.UNREAD)
 _STRANGER: Final = int(Fate.STRANGER)
 _UNSOUND: Final = int(Fate.UNSOUND)
-_QUOTE_KIND: Final = int(TickKind.QUOTE)
-_TRADE_KIND: Final = int(TickKind.TRADE)
+_QUOTE_TICK: Final = int(TickKind.QUOTE)
+_TRADE_TICK: Final = int(TickKind.TRADE)
+_NO_TICK: Final = 0
 
 _MARK: Final = ord('"')
-_COLON: Final = ord(":")
 _COMMA: Final = ord(",")
+_OPEN: Final = ord("{")
 _CLOSE: Final = ord("}")
 _POINT: Final = ord(".")
 _ZERO: Final = ord("0")
-_A: Final = ord("a")
+_LOWER_A: Final = ord("a")
 _LOWER_CASE: Final = 0x20
+_TRUE: Final = ord("t")
+_FALSE: Final = ord("f")
 
-_OPEN_STREAM: Final = text('{"stream')
-_OPEN_DATA: Final = text('{"data":')
-_MORE_STREAM: Final = text(',"stream')
-_MORE_DATA: Final = text(',"data":')
-_STREAM_IS: Final = text('":"')
+_e, _E, _s, _T, _m, _p, _q, _b, _B, _a, _A = (8 * ord(letter) for letter in "eEsTmpqbBaA")
+
+_TWO: Final = 0xFFFF
+_THREE: Final = 0xFF_FFFF
+_FOUR: Final = 0xFFFF_FFFF
+_SEVEN: Final = 0xFF_FFFF_FFFF_FFFF
+
+_ONE_LETTER_KEY: Final = text('"\0":')
+_AROUND_LETTER: Final = 0xFFFF_00FF
 _DATA_KEY: Final = text('"data":')
-_TWO_BYTES: Final = (1 << 16) - 1
-_THREE_BYTES: Final = (1 << 24) - 1
-_SEVEN_BYTES: Final = (1 << 56) - 1
+_STREAM_FIRST: Final = text('{"stream')
+_STREAM_SECOND: Final = text(',"stream')
+_STREAM_IS: Final = text('":"')
+_DATA_FIRST: Final = text('{"data":')
+_DATA_SECOND: Final = text(',"data":')
 
-_AGG_TRADE: Final = (text("aggTrade"), text('"'), 0xFF)
-_BOOK_TICKER: Final = (text("bookTick"), text('er"'), _THREE_BYTES)
-_MARKET_TRADE: Final = (text('trade"'), (1 << 48) - 1)
+_BOOK_TICKER: Final = (text('"bookTic'), text('ker"'))
+_AGG_TRADE: Final = (text('"aggTrad'), text('e"'))
+_MARKET_TRADE: Final = text('"trade"')
 
-_E, _E_TIME, _S, _M, _P, _Q, _T = map(ord, "eEsmpqT")
-_BID, _BID_SIZE, _ASK, _ASK_SIZE = map(ord, "bBaA")
-
-_NOT_READ: Final = -1
 _EXACT_MAX: Final = 1 << 53
 _DIGITS_MAX: Final = 18
-_POWERS: Final = 10.0 ** np.arange(17)
+_TENS: Final = np.array([10**power for power in range(17)], np.int64)
+_NOT_READ: Final = -1
 _NS_PER_MS: Final = 1_000_000
 _TIME_MS_MAX: Final = (1 << 62) // _NS_PER_MS
+_TIME_DIGITS_MAX: Final = 13
+
+
+@compiled("int64(int64, int64)")
+def _members_end(at: int, letters: int) -> int:
+    """Behind the object whose first key is here; notes where the values of one-letter keys begin.
+
+    Addresses only grow from frame to frame, so an older one in the table means that the key is not in this frame.
+    """
+    first = at
+    while True:
+        letter = byte(at + 1)
+        if word(at) & _AROUND_LETTER == _ONE_LETTER_KEY and (
+            0 <= (letter | _LOWER_CASE) - _LOWER_A < 26
+        ):
+            at += 4
+            if word(letters + 8 * letter) >= first:
+                return LEFT  # twice
+            set_word(letters + 8 * letter, at)
+        elif word(at) & _SEVEN == _DATA_KEY:
+            return LEFT  # the slow path takes an object with `data` for an envelope
+        else:
+            at = key_end(at)
+            if at == LEFT:
+                return LEFT
+        at = value_end(at)
+        if at == LEFT or byte(at) == _CLOSE:
+            return at + (at != LEFT)
+        if byte(at) != _COMMA:
+            return LEFT
+        at += 1
+
+
+@compiled("int64(int64)")
+def _stream_end(at: int) -> int:
+    """Behind the name of a stream, from the quote that ends the key `stream`."""
+    if word(at) & _THREE != _STREAM_IS:
+        return LEFT
+    end = string_end(at + 3)
+    return end + 1 if byte(end) == _MARK else LEFT
+
+
+@compiled("int64(int64, int64, int64)")
+def _first_key(at: int, end: int, letters: int) -> int:
+    """The address of the event's first key, if the payload is one event: bare, or the `data` beside a `stream`."""
+    opening = word(at)
+    if opening == _STREAM_FIRST:
+        at = _stream_end(at + 8)
+        if at == LEFT or word(at) != _DATA_SECOND:
+            return LEFT
+    wrapped = opening in (_STREAM_FIRST, _DATA_FIRST)
+    if wrapped:
+        at += 8
+    if byte(at) != _OPEN:
+        return LEFT
+    behind = _members_end(at + 1, letters)
+    if behind != LEFT and opening == _DATA_FIRST and word(behind) == _STREAM_SECOND:
+        behind = _stream_end(behind + 8)
+    if behind != LEFT and wrapped:
+        behind = behind + 1 if byte(behind) == _CLOSE else LEFT
+    return at + 1 if behind == end else LEFT
+
+
+@compiled("int64(int64)")
+def _tick_kind(at: int) -> int:
+    """The TICK that an event of this name becomes."""
+    name = word(at)
+    if name == _BOOK_TICKER[0] and word(at + 8) & _FOUR == _BOOK_TICKER[1]:
+        return _QUOTE_TICK
+    if name == _AGG_TRADE[0] and word(at + 8) & _TWO == _AGG_TRADE[1]:
+        return _TRADE_TICK
+    return _TRADE_TICK if name & _SEVEN == _MARKET_TRADE else _NO_TICK
+
+
+@compiled("float64(int64)")
+def _decimal(at: int) -> float:
+    """The number in a string of digits with at most one point, or a negative one.
+
+    An integer and a power of ten that float64 holds exactly have an exactly rounded quotient: what `float` gives.
+    """
+    whole = digit_run(at + 1)
+    if byte(at) != _MARK or whole == 0 or (whole > 1 and byte(at + 1) == _ZERO):
+        return _NOT_READ
+    digits = number(at + 1, whole)
+    end = at + 1 + whole
+    places = 0
+    if byte(end) == _POINT:
+        places = digit_run(end + 1)
+        if places == 0:
+            return _NOT_READ
+        digits = digits * _TENS[places] + number(end + 1, places)
+        end += 1 + places
+    if byte(end) != _MARK or whole + places > _DIGITS_MAX or digits > _EXACT_MAX:
+        return _NOT_READ
+    return digits / np.float64(_TENS[places])
+
+
+@compiled("int64(int64)")
+def _time_ms(at: int) -> int:
+    """A time that a TICK can hold, or a negative number."""
+    run = digit_run(at)
+    if run == 0 or run > _TIME_DIGITS_MAX or byte(at + run) not in (_COMMA, _CLOSE):
+        return _NOT_READ
+    time_ms = number(at, run)
+    return time_ms if time_ms <= _TIME_MS_MAX else _NOT_READ
 
 
 @inlined
-def _members_end(at: int, letters: npt.NDArray[np.int64]) -> int:
-    """Behind the object whose first member is here; `letters` then holds where the one-letter keys' values are."""
-    start = at
-    while True:
-        letter = byte(at + 1)
-        if word(at) >> 16 & _TWO_BYTES == _KEY_ENDS and (letter | _LOWER_CASE) - _A in range(26):
-            pass
-        at += 1
+def _read_quote(letters: int, tick: Any) -> int:
+    bid, bid_size = _decimal(word(letters + _b)), _decimal(word(letters + _B))
+    ask, ask_size = _decimal(word(letters + _a)), _decimal(word(letters + _A))
+    time_ms = _time_ms(word(letters + _E))
+    if not (0.0 < bid <= ask) or bid_size < 0.0 or ask_size < 0.0 or time_ms <= 0:
+        return _UNSOUND
+    tick.event_ns = time_ms * _NS_PER_MS
+    tick.kind = _QUOTE_TICK
+    tick.bid = bid
+    tick.ask = ask
+    tick.bid_size = bid_size
+    tick.ask_size = ask_size
+    return _TAKEN_QUOTE
+
+
+@inlined
+def _read_trade(letters: int, tick: Any) -> int:
+    price, size = _decimal(word(letters + _p)), _decimal(word(letters + _q))
+    time_ms = _time_ms(word(letters + _T))
+    sold = byte(word(letters + _m))
+    if not 0.0 < price or size < 0.0 or time_ms <= 0 or sold not in (_TRUE, _FALSE):
+        return _UNSOUND
+    tick.event_ns = time_ms * _NS_PER_MS
+    tick.kind = _TRADE_TICK
+    tick.bid = price
+    tick.ask = price
+    tick.bid_size = size if sold == _TRUE else 0.0
+    tick.ask_size = 0.0 if sold == _TRUE else size
+    return _TAKEN_TRADE
+
+
+@inlined
+def read_event(
+    at: int,
+    end: int,
+    letters: int,
+    rows: int,
+    mask: int,
+    tick: Any,
+) -> int:
+    """Read one payload into a TICK; everything but its receive stamp is set when it is taken.
+
+    Args:
+        at: where the payload begins.
+        end: the address behind it.
+        letters: `LETTERS` addresses, none of them in this payload.
+        rows: of the symbol table.
+        tick: a record of a TICK array.
+
+    Returns:
+        A `Fate`.
+    """
+    first = _first_key(at, end, letters)
+    if first == LEFT or word(letters + _e) < first or word(letters + _s) < first:
+        return _UNREAD
+    kind = _tick_kind(word(letters + _e))
+    name = word(letters + _s) + 1
+    name_end = string_end(name)
+    if kind == _NO_TICK or byte(name - 1) != _MARK or byte(name_end) != _MARK:
+        return _UNREAD
+    symbol = find_symbol(rows, mask, name, name_end - name)
+    if symbol == STRANGER:
+        return _STRANGER
+    tick.symbol = symbol
+    tick.flags = 0
+    if kind == _QUOTE_TICK:
+        oldest = min(word(letters + _b), word(letters + _B), word(letters + _a), word(letters + _A), word(letters + _E))
+        return _UNREAD if oldest < first else _read_quote(letters, tick)
+    oldest = min(word(letters + _p), word(letters + _q), word(letters + _m), word(letters + _T))
+    return _UNREAD if oldest < first else _read_trade(letters, tick)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from aegis.compiled import compiled, inlined
+from aegis.compiled import compiled
 from aegis.venue.fastlane_bytes import BLOCK, byte, digit_run, digits_end, string_end, text, word
 
 __all__ = ["DEPTH_MAX", "LEFT", "key_end", "value_end"]
@@ -41,7 +41,7 @@ _FOUR_BYTES: Final = (1 << 32) - 1
 _FIVE_BYTES: Final = (1 << 40) - 1
 
 
-@inlined
+@compiled("int64(int64)")
 def key_end(at: int) -> int:
     """Behind a key and its colon. An escape in a key is left: it might spell one that matters."""
     if byte(at) == _QUOTE:
@@ -51,7 +51,7 @@ def key_end(at: int) -> int:
     return LEFT
 
 
-@inlined
+@compiled("int64(int64)")
 def _string_end(at: int) -> int:
     """Behind a string, escapes included."""
     at = string_end(at + 1)
@@ -62,7 +62,7 @@ def _string_end(at: int) -> int:
     return at + 1 if byte(at) == _QUOTE else LEFT
 
 
-@inlined
+@compiled("int64(int64)")
 def _number_end(at: int) -> int:
     """Behind a number: no leading zero, and a digit on both sides of a point."""
     at += byte(at) == _MINUS
@@ -83,7 +83,7 @@ def _number_end(at: int) -> int:
     return end
 
 
-@inlined
+@compiled("int64(int64)")
 def _scalar_end(at: int) -> int:
     """Behind a string, a number, `true`, `false` or `null`."""
     first = byte(at)
@@ -128,7 +128,7 @@ def any_value_end(at: int) -> int:
             return LEFT
 
 
-@inlined
+@compiled("int64(int64)")
 def value_end(at: int) -> int:
     """Behind any value. Plain strings and short whole numbers, nearly all there is, are stepped over at once."""
     first = byte(at)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from aegis.market.analysis import Analysis
 from aegis.market.bars import FLAG_BROKEN, HISTORY
+from aegis.market.parameters import BarKind, Parameters
 from aegis.market.records import TICK, TickKind
-from aegis.market.parameters import Parameters
 
-START_NS = 1_700_000_000_000 * 1_000_000
+START_NS = 1_700_006_400_000 * 1_000_000
 
 
 def test_bar_holds_its_trades(tape: Any, make_analysis: Any) -> None:
@@ -117,6 +117,39 @@ def test_history_keeps_the_last_bars_in_order(make_analysis: Any) -> None:
     assert analysis.bars(0)["close"].tolist() == (np.arange(40, count) + 1.0).tolist()
     assert analysis.bars(0, last=3)["close"].tolist() == [count - 2.0, count - 1.0, count]
     assert len(analysis.bars(0, last=0)) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "closes"),
+    [
+        (BarKind.TRADES, 3, [12.0, 15.0]),
+        (BarKind.VOLUME, 4.0, [12.0, 15.0]),  # 1 + 1 + 2, and 2 + 1 + 3: a trade is not split
+        (BarKind.VALUE, 50.0, [13.0]),  # 10 + 11 + 24 + 26
+    ],
+)
+def test_bar_closes_with_the_trade_that_fills_it(
+    tape: Any, make_analysis: Any, kind: BarKind, size: float, closes: list[float]
+) -> None:
+    """A bar of trades, volume or value ends with the trade that brings it to its size, and is known at that trade."""
+    quantities = (1.0, 1.0, -2.0, 2.0, 1.0, -3.0)
+    for index, quantity in enumerate(quantities):
+        tape.trade(1000 * index, 10.0 + index, quantity)
+    analysis = make_analysis(bar_kind=kind, bar_size=size)
+    analysis.step(tape.ticks())
+    bars = analysis.bars(0)
+    assert bars["close"].tolist()[: len(closes)] == closes
+    assert (bars["known_ns"] == START_NS + (bars["close"] - 10.0) * 1e9).all()
+    assert bars["start_ns"][0] == START_NS
+    assert (bars["start_ns"][1:] > bars["known_ns"][:-1]).all()
+
+
+def test_trade_before_the_last_full_bar_is_late(tape: Any, make_analysis: Any) -> None:
+    """Between bars that time does not close, a trade older than the last bar's end belongs to no bar."""
+    analysis = make_analysis(bar_kind=BarKind.TRADES, bar_size=2)
+    tape.trade(0, 10.0).trade(100, 11.0).trade(99, 5.0).trade(100, 12.0).trade(200, 13.0)
+    analysis.step(tape.ticks())
+    assert analysis.bars(0)["close"].tolist() == [11.0, 13.0]
+    assert analysis.counts()["late"] == 1
 
 
 trades = st.lists(

@@ -1,112 +1,275 @@
-"""Pivots and breaks: known at the close that makes them known, and equal to their definition."""
+"""Structure: every event of a random walk is the one that a brute-force search over the past finds."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from aegis.market.records import TICK, TickKind
-from aegis.market.signals import Reason, SignalKind
+from aegis.market.analysis import Analysis
+from aegis.market.events import LOG, Element, Happening
+from aegis.market.parameters import Parameters
 
-START_NS = 1_700_000_000_000 * 1_000_000
-Bars = NDArray[np.float64]  # n rows of open, high, low, close
-
-
-def walk_bars(seed: int, count: int) -> Bars:
-    """Bars of a random walk on a grid of 0.5, so that ties are frequent."""
-    rng = np.random.default_rng(seed)
-    steps = rng.integers(-2, 3, (count, 8)) * 0.5
-    prices = 1000.0 + np.cumsum(steps.ravel()).reshape(count, 8)
-    return np.column_stack((prices[:, 0], prices.max(1), prices.min(1), prices[:, -1]))
+Bars = NDArray[np.void]
 
 
-def bars_as_ticks(bars: Bars) -> NDArray[np.void]:
-    """Four trades a bar, which make exactly this bar, and one trade that closes the last."""
-    ticks = np.zeros(4 * len(bars) + 1, TICK)
-    ticks["kind"] = TickKind.TRADE
-    ticks["ask_size"] = 1.0
-    ticks["event_ns"] = START_NS + np.arange(len(ticks)) * 250_000_000
-    ticks["bid"] = ticks["ask"] = np.append(bars.ravel(), bars[-1, 3])
-    return ticks
+class Event(NamedTuple):
+    """An event as the definitions give it."""
+
+    known: int
+    drawn: int
+    element: str
+    what: str
+    side: int
+    top: float
+    bottom: float
+    size: int = 1
 
 
-def pivots_by_definition(bars: Bars, reach: int) -> list[tuple[int, int, float]]:
-    """(bar it is confirmed at, side, level) by a plain look at each window."""
-    found = []
-    for number in range(3 * reach - 1, len(bars)):
-        at = number - reach
-        window = slice(number - 2 * reach + 1, number + 1)
-        if bars[at, 1] == bars[window, 1].max():
-            found.append((number, 1, float(bars[at, 1])))
-        elif bars[at, 2] == bars[window, 2].min():
-            found.append((number, -1, float(bars[at, 2])))
-    return found
+@pytest.fixture(scope="session")
+def events_of() -> Callable[..., list[Event]]:
+    """All events that bars make, with the bar each became known at, in order."""
+
+    def collect(bars: Bars, **parameters: Any) -> list[Event]:
+        analysis = Analysis(1, Parameters(**parameters))
+        written = analysis.state["structure"]["events"]["written"]
+        symbol, found = np.zeros(1, np.uint16), []
+        for index in range(len(bars)):
+            before = int(written[0])
+            analysis.take_bars(symbol, bars[index : index + 1])
+            found += [_event(record) for record in analysis.events(0, int(written[0]) - before)]
+        return found
+
+    return collect
 
 
-def breaks_by_definition(bars: Bars, reach: int) -> list[tuple[int, int, str]]:
-    """(bar, side, reason) from the list of pivots: for each bar, the newest pivot confirmed before it."""
-    pivots = pivots_by_definition(bars, reach)
-    broken: set[tuple[int, int, float]] = set()
-    trend, found = 0, []
-    for number in range(len(bars)):
+def _event(record: np.void) -> Event:
+    known, drawn, side, size = (int(record[name]) for name in ("known", "drawn", "side", "count"))
+    element, what = Element(int(record["element"])).name, Happening(int(record["what"])).name
+    top, bottom = float(record["top"]), float(record["bottom"])
+    return Event(known, drawn, element, what, side, top, bottom, size)
+
+
+def level(known: int, drawn: int, element: str, what: str, side: int, price: float) -> Event:
+    """An event at one price."""
+    return Event(known, drawn, element, what, side, price, price)
+
+
+def pivots(bars: Bars, reach: int) -> Iterator[Event]:
+    """Each pivot at the bar that confirms it, from a plain look at its window."""
+    high, low = bars["high"], bars["low"]
+    for known in range(3 * reach - 1, len(bars)):
+        at, window = known - reach, slice(known - 2 * reach + 1, known + 1)
+        if high[at] == high[window].max():
+            yield level(known, at, "PIVOT", "NEW", 1, high[at])
+        elif low[at] == low[window].min():
+            yield level(known, at, "PIVOT", "NEW", -1, low[at])
+
+
+def legs(found: list[Event]) -> Iterator[Event]:
+    """Each pivot that extends the current leg or ends it."""
+    end: Event | None = None
+    for pivot in found:
+        if end and end.side == pivot.side and pivot.side * (pivot.top - end.top) <= 0:
+            continue
+        if end and end.side != pivot.side:
+            yield level(pivot.known, end.drawn, "LEG", "FINAL", end.side, end.top)
+        what = "REVISED" if end and end.side == pivot.side else "NEW"
+        yield pivot._replace(element="LEG", what=what)
+        end = pivot
+
+
+def breaks(bars: Bars, found: list[Event]) -> Iterator[Event]:
+    """For each bar, the newest pivot of each side that was known before it, if it stands and the close is beyond it."""
+    broken, trend = set(), 0
+    for bar, close in enumerate(bars["close"]):
         for side in (1, -1):
-            known = [pivot for pivot in pivots if pivot[0] < number and pivot[1] == side]
-            if not known or known[-1] in broken:
+            known = [pivot for pivot in found if pivot.known < bar and pivot.side == side]
+            if not known or known[-1] in broken or side * (close - known[-1].top) <= 0:
                 continue
-            if side * bars[number, 3] > side * known[-1][2]:
-                broken.add(known[-1])
-                found.append((number, side, "CHOCH" if trend == -side else "BOS"))
-                trend = side
-    return found
+            broken.add(known[-1])
+            what = "CHOCH" if trend == -side else "BOS"
+            yield level(bar, known[-1].drawn, "SWING", what, side, known[-1].top)
+            trend = side
 
 
-@pytest.mark.parametrize("seed", range(4))
+def blocks(bars: Bars, broken: list[Event]) -> Iterator[Event]:
+    """For each break, the deepest bar since the pivot, the latest on ties."""
+    for event in broken:
+        inside = range(event.drawn + 1, event.known)
+        if event.side > 0:
+            deepest = min(inside, key=lambda bar: (bars["low"][bar], -bar))
+        else:
+            deepest = min(inside, key=lambda bar: (-bars["high"][bar], -bar))
+        top, bottom = bars["high"][deepest], bars["low"][deepest]
+        yield Event(event.known, deepest, "BLOCK", "NEW", event.side, top, bottom)
+
+
+def imbalances(bars: Bars) -> Iterator[Event]:
+    """Each space between the wicks of two bars that the bar between them ran through."""
+    high, low, body = bars["high"], bars["low"], bars["close"] - bars["open"]
+    for bar in range(2, len(bars)):
+        if high[bar - 2] < low[bar] and body[bar - 1] > 0:
+            yield Event(bar, bar - 1, "IMBALANCE", "NEW", 1, low[bar], high[bar - 2])
+        if low[bar - 2] > high[bar] and body[bar - 1] < 0:
+            yield Event(bar, bar - 1, "IMBALANCE", "NEW", -1, low[bar - 2], high[bar])
+
+
+def lives(bars: Bars, zones: list[Event], *, by_close: bool) -> Iterator[Event]:
+    """The first bar after a zone is known that enters it, and the first that ends it."""
+    body_low = np.minimum(bars["open"], bars["close"])
+    body_high = np.maximum(bars["open"], bars["close"])
+    for zone in zones:
+        up, later = zone.side > 0, slice(zone.known + 1, None)
+        reached = bars["low"][later] if up else -bars["high"][later]
+        near, far = (zone.top, zone.bottom) if up else (-zone.bottom, -zone.top)
+        passed = (body_low[later] if up else -body_high[later]) if by_close else reached
+        is_block = zone.element == "BLOCK"
+        ends = passed < far if is_block else reached <= far
+        touched = reached <= near
+        for what, when in (("TOUCHED", touched), ("FAILED" if is_block else "FILLED", ends)):
+            if when.any():
+                yield zone._replace(known=zone.known + 1 + int(when.argmax()), what=what)
+
+
+def pools(
+    bars: Bars, found: list[Event], atr: NDArray[np.float64], within: float
+) -> Iterator[Event]:
+    """Each pool that gains a pivot or is taken, by a list of lists of pivots."""
+    for side in (1, -1):
+        standing: list[list[Event]] = []
+        for bar in range(len(bars)):
+            tip = bars["high" if side > 0 else "low"][bar]
+            for pool in list(standing):
+                extreme = max((pivot.top for pivot in pool), key=lambda price: side * price)
+                if side * (tip - extreme) > 0:
+                    back = side * (bars["close"][bar] - extreme) <= 0
+                    what = "SWEPT" if back else "RUN"
+                    first, count = pool[0].drawn, len(pool)
+                    yield Event(bar, first, "POOL", what, side, extreme, extreme, count)
+                    standing.remove(pool)
+            for pivot in (pivot for pivot in found if (pivot.known, pivot.side) == (bar, side)):
+                distances = [abs(np.mean([p.top for p in pool]) - pivot.top) for pool in standing]
+                if not distances or not min(distances) <= within * atr[bar]:
+                    standing.append([pivot])
+                    continue
+                pool = standing[int(np.argmin(distances))]
+                pool.append(pivot)
+                extreme = max((p.top for p in pool), key=lambda price: side * price)
+                what = "NEW" if len(pool) == 2 else "REVISED"
+                yield Event(bar, pool[0].drawn, "POOL", what, side, extreme, extreme, len(pool))
+
+
+@pytest.mark.parametrize("by_close", [False, True])
 @pytest.mark.parametrize("reach", [1, 2, 5, 11])
-def test_breaks_equal_their_definition(make_analysis: Any, seed: int, reach: int) -> None:
-    """Every break of a random walk is the one a brute-force search over the past finds, and no other."""
-    bars = walk_bars(seed, 600)
-    analysis = make_analysis(signal_capacity=600, pivot_bars=reach, atr_period=1)
-    signals = analysis.step(bars_as_ticks(bars))
-    found = [
-        (
-            (int(signal["bar_ns"]) - START_NS) // 1_000_000_000,
-            int(signal["side"]),
-            Reason(int(signal["reason"])).name,
-        )
-        for signal in signals
+@pytest.mark.parametrize("grid", [0.5, 0.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_events_equal_their_definitions(
+    events_of: Any,
+    walk_bars: Any,
+    trace: Any,
+    seed: int,
+    grid: float,
+    reach: int,
+    by_close: bool,
+) -> None:
+    """With ties and without, at every reach, the log holds what the definitions give, each at the bar it became known."""
+    bars = walk_bars(
+        seed, 300, grid
+    )  # more would overflow the rings, which the definitions do not know
+    got = events_of(bars, pivot_bars=reach, kept=64, block_by_close=by_close, pool_atr=0.3)
+    found = list(pivots(bars, reach))
+    broken = list(breaks(bars, found))
+    created = list(blocks(bars, broken))
+    opened = list(imbalances(bars))
+    atr = trace(bars, "indicators")["atr"]
+    expected = [
+        *found,
+        *legs(found),
+        *broken,
+        *created,
+        *opened,
+        *lives(bars, created, by_close=by_close),
+        *lives(bars, opened, by_close=False),
+        *pools(bars, found, atr, 0.3),
     ]
-    assert found == breaks_by_definition(bars, reach)
-    assert reach > 5 or len(found) > 20
+    assert sorted(got) == sorted(expected)
+    assert [event.known for event in got] == sorted(event.known for event in got)
 
 
-def test_pivot_is_known_only_when_confirmed(tape: Any, make_analysis: Any) -> None:
-    """A swing high appears with the close of the L-th bar after it, not before."""
-    closes = [10.0, 11.0, 12.0, 15.0, 12.0, 11.0, 10.0]
-    analysis = make_analysis(pivot_bars=2)
-    seen = []
-    for number, close in enumerate(closes):
-        tape.records.clear()
-        analysis.step(tape.bar(number, (close,)).ticks())
-        swing = analysis.row(0)["structure"]["swings"][0]
-        seen.append((int(analysis.row(0)["bars"]), float(swing["level"]), int(swing["bar"])))
-    assert seen[5] == (5, 0.0, 0)  # bars 0..4 are closed: bar 5 has not confirmed anything yet
-    assert seen[6] == (6, 15.0, 3)
+def test_break_is_never_before_its_pivot_is_known(walk_bars: Any) -> None:
+    """No close within L bars of a pivot is beyond it, so waiting for confirmation misses no break."""
+    bars = walk_bars(3, 3000, 0.5)
+    for pivot in pivots(bars, 5):
+        closes = bars["close"][pivot.drawn + 1 : pivot.known + 1]
+        assert (pivot.side * (closes - pivot.top) <= 0).all()
 
 
-def test_pivot_breaks_once(make_analysis: Any) -> None:
-    """After a break no further close beyond the same swing signals again."""
-    closes = np.array([10, 11, 12, 15, 12, 11, 12, 13, 16, 17, 18, 19, 20], float)
-    analysis = make_analysis(pivot_bars=2, atr_period=1)
-    signals = analysis.step(bars_as_ticks(np.column_stack([closes] * 4)))
-    assert [int(kind) for kind in signals["kind"]] == [SignalKind.ENTRY_LONG]
-    assert signals["price"].tolist() == [16.0]
+def test_zone_is_never_touched_by_the_bar_that_made_it_known(
+    events_of: Any, walk_bars: Any
+) -> None:
+    """Between an element's NEW and the first thing that happens to it lies at least one close."""
+    known: dict[tuple[Any, ...], int] = {}
+    for event in events_of(walk_bars(8, 2000, 0.5), pivot_bars=2, kept=64):
+        zone = (event.element, event.side, event.drawn, event.top, event.bottom)
+        if event.what == "NEW":
+            known[zone] = event.known
+        elif event.what in ("TOUCHED", "FAILED", "FILLED"):
+            assert event.known > known[zone]
 
 
-def test_constant_prices_break_nothing(make_analysis: Any) -> None:
-    """In a market that does not move every bar ties, so pivots are confirmed, and nothing breaks them."""
-    analysis = make_analysis(pivot_bars=3, atr_period=1)
-    assert len(analysis.step(bars_as_ticks(np.full((100, 4), 7.0)))) == 0
-    assert analysis.row(0)["structure"]["swings"][0]["level"] == 7.0
+def test_place_is_between_the_swings(trace: Any, make_bars: Any) -> None:
+    """The place of a close is 0 at the newest pivot low, 1 at the newest pivot high; unknown before, and while they are not in order."""
+    closes = [10.0, 12.0, 10.0, 8.0, 10.0, 14.0, 10.0, 11.0, 9.5]
+    place = trace(make_bars([[close] * 4 for close in closes]), "structure", pivot_bars=1)["place"]
+    assert np.isnan(place[:4]).all()  # no pivot low is known before the close of bar 4
+    assert place[4] == 1.0  # at the pivot high of bar 2, above the pivot low of bar 3
+    assert np.isnan(place[5])  # the pivot low of bar 4 is at that same price
+    assert place[6:].tolist() == [0.0, 0.25, -0.5]
+
+
+def test_full_list_drops_the_oldest_and_counts(trace: Any, make_bars: Any) -> None:
+    """More imbalances than are kept push out the oldest, and the count of those lost is there to see."""
+    rows = [(10 + 3 * i, 12 + 3 * i, 10 + 3 * i, 12 + 3 * i) for i in range(12)]
+    seen = trace(make_bars(rows), "structure", kept=4)[-1]["imbalances"][0]
+    assert (seen["standing"], seen["overflowed"]) == (4, 6)
+    assert seen["zones"]["near"][:4].tolist() == [34.0, 37.0, 40.0, 43.0]
+
+
+def test_summaries_are_those_of_what_stands(trace: Any, walk_bars: Any) -> None:
+    """The nearest edge and the trigger kept beside the zones and pools are what a look through them finds."""
+    for structure in trace(walk_bars(4, 1500, 0.5), "structure", kept=5, pivot_bars=2)[::7]:
+        for side in (*structure["blocks"], *structure["imbalances"]):
+            standing = side["zones"][: side["standing"]]
+            assert side["nearest"] == standing["near"].max(initial=-np.inf)
+            assert side["trigger"] == standing["next"].max(initial=-np.inf)
+        for side in structure["pools"]:
+            standing = side["pools"][: side["standing"]]
+            assert side["trigger"] == standing["extreme"].min(initial=np.inf)
+
+
+def test_event_log_keeps_the_newest(walk_bars: Any) -> None:
+    """The log of a symbol holds its last events in order, and how many there ever were."""
+    bars = walk_bars(6, 1000)
+    analysis = Analysis(1, Parameters(pivot_bars=2))
+    analysis.take_bars(np.zeros(len(bars), np.uint16), bars)
+    events = analysis.events(0)
+    written = int(analysis.row(0)["structure"]["events"]["written"])
+    assert len(events) == LOG < written
+    assert (np.diff(events["known"]) >= 0).all()
+    assert analysis.events(0, 3).tolist() == events[-3:].tolist()
+    assert events["known_ns"].tolist() == bars["known_ns"][events["known"]].tolist()
+
+
+def test_constant_prices_break_nothing(events_of: Any, make_bars: Any) -> None:
+    """In a market that does not move every bar ties, so pivots are confirmed, and nothing else happens but their pooling."""
+    events = events_of(make_bars(np.full((100, 4), 7.0)), pivot_bars=3)
+    assert {(event.element, event.what) for event in events} == {
+        ("PIVOT", "NEW"),
+        ("LEG", "NEW"),
+        ("POOL", "NEW"),
+        ("POOL", "REVISED"),
+    }

@@ -22,7 +22,7 @@ def ticks(first: int, count: int) -> Records:
     return records
 
 
-@pytest.fixture(params=EDGES, ids=EDGES.values())
+@pytest.fixture(params=EDGES, ids=list(EDGES.values()))
 def ring(request: pytest.FixtureRequest) -> Iterator[Ring]:
     with Ring.create(TICK, CAPACITY, first=request.param) as ring:
         yield ring
@@ -85,7 +85,7 @@ def test_successor_finds_its_place_at_the_edge(ring: Ring) -> None:
             assert late.take()["event_ns"].tolist() == list(range(max(0, start - 4), start + 4))
 
 
-async def test_writer_waits_for_room_across_the_edge(ring: Ring) -> None:
+def test_writer_waits_for_room_across_the_edge(ring: Ring) -> None:
     """The word by which a writer asks for room wraps as the sequences do."""
     with ring.writer() as writer, ring.reader("r", policy=Policy.GATE) as reader:
         writer.write_batch(ticks(0, CAPACITY))

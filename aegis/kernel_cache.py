@@ -1,0 +1,75 @@
+"""Where compiled code is kept: one folder for exactly these sources, owner-only.
+
+Numba's own cache does not notice an edit in a function, or a constant, that a compiled one takes from *another* module
+(numba issue 1833): it would go on running the old code. So the folder is named by the digest of every source that can
+shape the machine code, and of the versions that do. Nothing here imports numba: whether there is something to
+compile is known before anything else is started.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import sys
+import tempfile
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from aegis.errors import check
+
+__all__ = ["cache_folder", "is_warm", "mark_warm"]
+
+_PACKAGE: Final = Path(__file__).resolve().parent
+_COMPILED_PACKAGES: Final = ("market", "shm")
+"""Packages whose every file counts: their constants are frozen into the code."""
+
+
+def _sources() -> list[Path]:
+    """The source files that can shape compiled code: two packages, and whatever else uses `aegis.compiled`."""
+    return [
+        path
+        for path in sorted(_PACKAGE.rglob("*.py"))
+        if path.relative_to(_PACKAGE).parts[0] in _COMPILED_PACKAGES
+        or b"aegis.compiled" in path.read_bytes()
+    ]
+
+
+@cache
+def cache_folder() -> Path:
+    """The folder of the compiled code for exactly these sources on this interpreter."""
+    digest = hashlib.sha256()
+    for part in (version("numba"), version("llvmlite"), platform.machine(), sys.version):
+        digest.update(part.encode())
+    for path in _sources():
+        digest.update(path.relative_to(_PACKAGE).as_posix().encode())
+        digest.update(path.read_bytes())
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    try:
+        return _owned(root / "aegis" / digest.hexdigest()[:20])
+    except OSError:  # a home that cannot be written to: a container, a service account
+        shared = Path(tempfile.gettempdir()) / f"aegis-kernels-{os.geteuid()}"
+        return _owned(shared / digest.hexdigest()[:20])
+
+
+def _owned(folder: Path) -> Path:
+    """Make the folder, and make sure that nobody else could put code into it."""
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for each in (folder.parent, folder):
+        status = each.stat()
+        check(status.st_uid == os.geteuid(), f"{each} belongs to us")
+        check(not status.st_mode & 0o022, f"{each} can be written to by its owner only")
+    return folder
+
+
+def is_warm() -> bool:
+    """True when a process has already compiled and cached every kernel of these sources."""
+    return (cache_folder() / "complete").exists()
+
+
+def mark_warm() -> None:
+    """Record that every kernel of these sources is in the cache. Call it after importing all of them."""
+    (cache_folder() / "complete").touch()

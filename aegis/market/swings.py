@@ -1,0 +1,110 @@
+"""Swings: confirmed pivots, the legs between them, and the deep bar of a pullback.
+
+**Pivot.** With L bars on the right, bar i = t - L is a pivot high at the close of t when its high is the highest of the
+bars i-L+1..i+L, and a pivot low when its low is the lowest of them. Ties count; a bar that is both is a high. The first
+candidate is i = 2L-1, at t = 3L-1.
+
+**Leg.** Pivots in which highs and lows alternate. A pivot on the side of the current end replaces it where it is more
+extreme (REVISED), and is passed over where it is not; one on the other side makes the end FINAL.
+
+Both sides run through the same lines: a low is a high of the mirrored price, `-low`, and mirroring a float is exact.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from aegis.market.events import Element, Happening, write_event
+from aegis.market.kernel import constant, inlined  # in the digest of aegis.compiled
+from aegis.market.recent import MASK
+
+__all__ = ["LEG", "SWING", "confirm_pivot", "deepen"]
+
+_PIVOT: Final = constant(Element.PIVOT)
+_LEG: Final = constant(Element.LEG)
+_NEW: Final = constant(Happening.NEW)
+_REVISED: Final = constant(Happening.REVISED)
+_FINAL: Final = constant(Happening.FINAL)
+
+SWING: Final = np.dtype(
+    [
+        ("level", "<f8"),  # the pivot's price
+        ("bar", "<i8"),  # the number of its bar
+        ("stands", "<i8"),  # 1 until a close beyond it, 0 then and before the first
+        # The deepest bar since the pivot, on the other side: the order block, should the pivot break.
+        ("deep_bar", "<i8"),
+        ("deep", "<f8"),  # its extreme on the other side, mirrored so that deeper is more
+        (
+            "deep_back",
+            "<f8",
+        ),  # its extreme on this side, mirrored so that it is the zone's other edge
+    ],
+    align=True,
+)
+
+LEG: Final = np.dtype(
+    [
+        ("side", "<i8"),  # of its end: +1 a high, -1 a low, 0 before the first pivot
+        ("bar", "<i8"),
+        ("level", "<f8"),
+    ],
+    align=True,
+)
+
+
+@inlined
+def is_pivot(extremes: Any, number: int, reach: int) -> bool:
+    """True when bar `number - reach` has the highest extreme of the `2 * reach` bars up to `number`."""
+    candidate = extremes[(number - reach) & MASK]
+    for past in range(2 * reach):  # noqa: SIM110  # a generator does not compile
+        if extremes[(number - past) & MASK] > candidate:
+            return False
+    return True
+
+
+@inlined
+def deepen(swing: Any, extremes: Any, side: int, bar: int) -> None:
+    """Let `bar` be the deepest since the pivot where it is as deep as the one before: the latest on ties."""
+    slot = bar & MASK
+    depth = extremes[1 - side, slot]
+    if depth >= swing.deep:
+        swing.deep = depth
+        swing.deep_back = extremes[side, slot]
+        swing.deep_bar = bar
+
+
+@inlined
+def extend_leg(leg: Any, events: Any, sign: int, bar: int, level: float) -> None:
+    """Take a confirmed pivot into the current leg."""
+    if leg.side == sign and sign * level <= sign * leg.level:
+        return
+    if leg.side == -sign:
+        write_event(events, _LEG, _FINAL, -sign, leg.bar, leg.level, leg.level)
+    what = _REVISED if leg.side == sign else _NEW
+    leg.side = sign
+    leg.bar = bar
+    leg.level = level
+    write_event(events, _LEG, what, sign, bar, level, level)
+
+
+@inlined
+def confirm_pivot(
+    swing: Any, leg: Any, extremes: Any, events: Any, side: int, number: int, reach: int
+) -> bool:
+    """Make the pivot of `side` at bar `number - reach` known, if there is one: it is the new swing of its side."""
+    if not is_pivot(extremes[side], number, reach):
+        return False
+    sign = 1 - 2 * side
+    pivot = number - reach
+    level = sign * extremes[side, pivot & MASK]
+    swing.level = level
+    swing.bar = pivot
+    swing.stands = 1
+    swing.deep = -np.inf
+    for bar in range(pivot + 1, number + 1):
+        deepen(swing, extremes, side, bar)
+    write_event(events, _PIVOT, _NEW, sign, pivot, level, level)
+    extend_leg(leg, events, sign, pivot, level)
+    return True
