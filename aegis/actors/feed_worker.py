@@ -7,6 +7,7 @@ when its parent dies (`die_with_parent`), should its loop be too busy to see the
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import Final
 
@@ -146,6 +147,7 @@ async def work() -> None:
     output = trio.lowlevel.FdStream(os.dup(1))
     with Ring.attach(TICK, fd=orders.ring_fd, wake_fds=orders.wake_fds) as ring, ring.writer() as w:
         forbid_compiling()
+        gc.freeze()  # what is here now stays: the collector need not look at it again, at the end neither
         worker = Worker(orders, w)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(worker.run)

@@ -22,7 +22,6 @@ from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_resch
 from trio.testing import (
     active_thread_count,
     wait_all_tasks_blocked,
-    wait_all_threads_completed,
 )
 
 from aegis.errors import check
@@ -60,7 +59,7 @@ class Conductor(Driver):
         self._created = 0
         self._last = 0
         self._ready: dict[int, Task] = {}
-        self._doze = trio.CancelScope()
+        self._sleep = trio.CancelScope()
         self._goal_ns: int | None = None
         self._reached = trio.Event()
         self._scope = trio.CancelScope(shield=True)
@@ -78,9 +77,12 @@ class Conductor(Driver):
                 if self._ready:
                     self._grant()
                 elif active_thread_count():  # time must not run past a thread's work (trio #456)
-                    await wait_all_threads_completed()
+                    await self._doze()
                 elif not self._skip(self._goal_ns):
-                    await self._rest()
+                    if self._goal_ns is None or self._reached.is_set():
+                        await self._doze()
+                    else:
+                        self._reached.set()
 
     async def reach(self, goal_ns: int) -> None:
         """Wait until a time has come and no task of the system can take a step before more time passes.
@@ -152,16 +154,13 @@ class Conductor(Driver):
         self.steps += 1
         reschedule(self._ready.pop(rank))
 
-    async def _rest(self) -> None:
-        """Say that the goal is reached; if that is said, doze until something from outside may have happened."""
-        if self._goal_ns is not None and not self._reached.is_set():
-            self._reached.set()
-            return
-        with trio.CancelScope() as self._doze:
+    async def _doze(self) -> None:
+        """Wait until there is a step to grant, or until something from outside may have happened."""
+        with trio.CancelScope() as self._sleep:
             await wait_all_tasks_blocked(_DOZE_S)
 
     def _wake(self) -> None:
-        self._doze.cancel("there is something to do")
+        self._sleep.cancel("there is something to do")
 
     def _noted(self, name: str, handler: Handler) -> Handler:
         function, note = handler.function, self._note

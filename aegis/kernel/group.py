@@ -110,15 +110,16 @@ class Group:
             together = self._taken_along(failed)
             for cell in together:
                 cell.sweep()
-            begin = together  # all of them, if this is cut short because the failed one is to be stopped
             try:
                 for cell in reversed(together):
                     await cell.pause(f"{failed.ref!r} restarts")
                 await trio.sleep(delay_s)
-                begin = together[:1]
             finally:
-                for cell in begin:
-                    cell.gate.set()
+                # When this is cut short, because the failed one is to be stopped, some may not have been paused yet.
+                for cell in together:
+                    if cell.state is not State.WAITING:
+                        cell.gate.set()
+                next(cell for cell in together if cell.state is State.WAITING).gate.set()
 
     def release_after(self, cell: Cell) -> None:
         """Let the next one begin that waits for this one to have started."""
@@ -130,7 +131,10 @@ class Group:
 
     def forget(self, cell: Cell) -> None:
         """Take an ended actor out; whoever waited for it goes on."""
-        self.release_after(cell)
+        if (
+            cell.gate.is_set()
+        ):  # otherwise its turn had not come, and whoever is before it lets the next begin
+            self.release_after(cell)
         self.children.remove(cell)
         self._system.leave(cell)
 

@@ -25,7 +25,7 @@ from typing import Any, Final
 import numpy as np
 
 from aegis.errors import check
-from aegis.market.kernel import inlined  # in the digest of aegis.compiled
+from aegis.market.kernel import inlined
 
 __all__ = ["BAR", "FLAG_BROKEN", "HISTORY", "merge_trade", "open_bar"]
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from aegis.errors import check
-from aegis.market.kernel import inlined  # in the digest of aegis.compiled
+from aegis.market.kernel import inlined
 
 __all__ = ["EVENT", "EVENTS", "LOG", "Element", "Happening", "write_event"]
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from aegis.market.kernel import inlined  # in the digest of aegis.compiled
+from aegis.market.kernel import inlined
 from aegis.market.recent import DOWN, MASK, UP
 
 __all__ = ["FEATURES", "NAMES", "VERSION", "WARMUP", "update_features"]

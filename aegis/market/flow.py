@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from aegis.market.kernel import inlined  # in the digest of aegis.compiled
+from aegis.market.kernel import inlined
 
 __all__ = ["FLOW", "close_flow", "take_quote"]
 

@@ -22,7 +22,7 @@ from typing import Any, Final
 import numpy as np
 
 from aegis.market.averages import AVERAGE, MOMENTS, deviation, update_average, update_moments
-from aegis.market.kernel import inlined  # in the digest of aegis.compiled
+from aegis.market.kernel import inlined
 from aegis.market.recent import DOWN, MASK, UP
 
 __all__ = ["INDICATORS", "VALUES", "update_indicators"]

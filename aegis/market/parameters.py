@@ -1,7 +1,4 @@
-"""What the analysis can be told. Plain attrs: reading a configuration does not wait for compiled code.
-
-Compiled code holds the constants of this file, so it is in the digest of aegis.compiled.
-"""
+"""What the analysis can be told. Plain attrs: reading a configuration does not wait for compiled code."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from aegis.market.events import Element, Happening, write_event
-from aegis.market.kernel import constant, inlined  # in the digest of aegis.compiled
+from aegis.market.kernel import constant, inlined
 from aegis.market.parameters import MAX_KEPT
 
 __all__ = ["POOLS", "join_pool", "take_pools"]

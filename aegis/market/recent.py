@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from aegis.errors import check
-from aegis.market.kernel import constant, inlined  # in the digest of aegis.compiled
+from aegis.market.kernel import constant, inlined
 from aegis.market.parameters import MAX_WINDOW
 
 __all__ = ["DEPTH", "DOWN", "MASK", "RECENT", "UP", "remember_bar"]

@@ -1,7 +1,7 @@
 """The records that travel through the ring, one numpy dtype each.
 
 A `TICK` is 48 bytes: with the ring's two sequence stamps it fills exactly one cache line, so handing one to
-another core costs one coherence miss. Compiled code holds their layout: this file is in the digest of aegis.compiled.
+another core costs one coherence miss.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from aegis.market.kernel import inlined  # in the digest of aegis.compiled
+from aegis.market.kernel import inlined
 
 __all__ = ["MAX_EVENT_NS", "bar_holds", "quote_holds", "trade_holds"]
 

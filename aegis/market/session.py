@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from aegis.market.kernel import inlined  # in the digest of aegis.compiled
+from aegis.market.kernel import inlined
 
 __all__ = ["SESSION", "SESSION_VALUES", "update_session"]
 

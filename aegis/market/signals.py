@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from aegis.errors import check
-from aegis.market.kernel import inlined  # in the digest of aegis.compiled
+from aegis.market.kernel import inlined
 
 __all__ = ["MAX_SIGNALS", "OUTBOX", "SIGNAL", "Reason", "SignalKind", "write_signal"]
 

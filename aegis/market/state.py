@@ -1,4 +1,4 @@
-"""The state of the analysis: one contiguous row a symbol. The layout is in the digest of aegis.compiled."""
+"""The state of the analysis: one contiguous row a symbol."""
 
 from __future__ import annotations
 

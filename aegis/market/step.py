@@ -16,7 +16,7 @@ from aegis.market.bars import BAR, FLAG_BROKEN, HISTORY, merge_trade, open_bar
 from aegis.market.features import update_features
 from aegis.market.flow import close_flow, take_quote
 from aegis.market.indicators import update_indicators
-from aegis.market.kernel import array_of, constant, inlined  # in the digest of aegis.compiled
+from aegis.market.kernel import array_of, constant, inlined
 from aegis.market.parameters import BarKind
 from aegis.market.recent import remember_bar
 from aegis.market.records import TICK, TickKind

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from aegis.market.events import Element, Happening, write_event
-from aegis.market.kernel import constant, inlined  # in the digest of aegis.compiled
+from aegis.market.kernel import constant, inlined
 from aegis.market.recent import MASK
 
 __all__ = ["LEG", "SWING", "confirm_pivot", "deepen"]

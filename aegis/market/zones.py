@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from aegis.market.events import Happening, write_event
-from aegis.market.kernel import constant, inlined  # in the digest of aegis.compiled
+from aegis.market.kernel import constant, inlined
 from aegis.market.parameters import MAX_KEPT
 from aegis.market.recent import UP
 

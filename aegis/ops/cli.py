@@ -10,6 +10,7 @@ exchange process never pays for numba.
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import sys
@@ -282,6 +283,7 @@ def _finish(
         if result is not None:
             _print(result, as_json=as_json)
             code = Exit.DONE if _holds(result) else Exit.CHECK
+    gc.freeze()  # there is nothing left to collect, and looking at all of it takes the interpreter a second
     raise SystemExit(int(code))
 
 

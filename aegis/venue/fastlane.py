@@ -1,11 +1,11 @@
 """The fast lane: takes the ticks out of the bytes of one WebSocket connection before the library sees them.
 
-One compiled pass walks the frames. A whole message of text whose JSON it recognises becomes a TICK in the ring;
-every other byte is left, in order, to trio-websocket, which stays the authority on the protocol. A frame that ends
-the connection, or that no server may send, is left with all that follows it.
+One compiled pass walks the frames. A message of text in one frame whose JSON it recognises becomes a TICK in the
+ring; every other byte is left, in order, to trio-websocket, which stays the authority on the protocol. A frame that
+ends the connection, or that no server may send, is left with all that follows it.
 
-    header ─▶ whole text below 64 KiB? ─▶ recognised? ─▶ TICK ─▶ ring
-                      └──────────────────────┴─▶ left, as it comes
+    frame ──▶ whole text below 64 KiB? ──▶ recognised? ──▶ TICK ──▶ ring
+                       └───────────────────────┴──▶ left, as it comes
 
 No input or output happens here: bytes are received into `room()`, and `take` is told how many.
 """
@@ -21,8 +21,19 @@ from aegis.compiled import compiled, entry_point
 from aegis.errors import check
 from aegis.market.records import TICK
 from aegis.shm.writing import put_many
-from aegis.venue.fastlane_bytes import BEYOND, byte, move, set_word, sixteen_bits, word
+from aegis.venue.fastlane_bytes import BEYOND, byte, move, set_word, word
 from aegis.venue.fastlane_event import LETTERS, Fate, read_event
+from aegis.venue.fastlane_frame import (
+    CLOSE,
+    CONTROL,
+    FINAL,
+    HEADER_MIN,
+    IN_EIGHT_BYTES,
+    TEXT,
+    header_bytes,
+    is_legal,
+    payload_bytes,
+)
 from aegis.venue.fastlane_symbols import SymbolTable
 
 __all__ = ["BUFFER_BYTES", "Fate", "Lane", "RingWriter"]
@@ -31,116 +42,174 @@ BUFFER_BYTES: Final = 1 << 18
 BATCH: Final = 64
 """Records that are handed to the ring together: some microseconds' worth of frames."""
 
-# A lane's words, as offsets in bytes; its address is what compiled code is given. See `aegis.compiled`.
+# The words of a lane: one block of memory, whose address is all that compiled code is given. Offsets in bytes.
 _RING: Final = 0  # the handle of the ring's writer
-_TICKS: Final = 8  # addresses of: the batch,
-_LETTERS: Final = 16  # the table of one-letter keys,
-_ROWS: Final = 24  # the symbol table,
-_MASK: Final = 32  # and its number of rows less one
-_LEFT: Final = 40  # behind the bytes for the library, which stand at the buffer's start
-_NEXT: Final = 48  # of the first byte not yet looked at
-_END: Final = 56  # behind the last byte received
-_PASSING: Final = 64  # how many bytes of a frame that is left are still to come
-_FRAGMENTS: Final = 72  # 1 inside a message of several frames
-_WRITTEN: Final = 80  # how many of the batch found room in the ring,
-_READ: Final = 88  # of how many
-_FATES: Final = 96  # a count for each `Fate`
-_WORDS: Final = _FATES // 8 + len(Fate)
+_ROWS: Final = 8  # the symbol table's address
+_MASK: Final = 16
+_LEFT: Final = 24  # address behind the bytes for the library, which stand at the buffer's start
+_NEXT: Final = 32  # address of the first byte not yet looked at
+_END: Final = 40  # address behind the last byte received
+_PASSING: Final = 48  # how many bytes of a frame that is left are still to be passed on
+_FRAGMENTS: Final = 56  # 1 inside a message of several frames
+_READ: Final = 64  # how many records are in the batch,
+_WRITTEN: Final = 72  # and how many of them found room in the ring
+_FATES: Final = 80  # a count for each `Fate`
+_LETTERS: Final = _FATES + 8 * len(Fate)
+_BATCH: Final = _LETTERS + 8 * LETTERS
+_END_OF_LANE: Final = _BATCH + TICK.itemsize * BATCH
 
-_TEXT: Final = 0x81  # the one frame of a message of text
-_CLOSE: Final = 0x88
-_FINAL: Final = 0x80
-_RESERVED: Final = 0x70
-_OPCODE: Final = 0x0F
-_CONTROL: Final = 0x08
-_KINDS_MAX: Final = 2  # continuation, text, binary; close, ping and pong are the same with the bit of a control frame
-_LENGTH: Final = 0x7F  # without the bit that says masked
-_IN_TWO_BYTES: Final = 126
-_IN_EIGHT_BYTES: Final = 127
-_SHORT_MAX: Final = 125
-_TWO_BYTES_MAX: Final = 0xFFFF
-_FOR_EVER: Final = 1 << 62
+# The compiler takes plain numbers.
+_TICK_BYTES: Final = TICK.itemsize
 _OTHER: Final = int(Fate.OTHER)
 _LAST_TAKEN: Final = int(Fate.TRADE)
-_TICK_BYTES: Final = TICK.itemsize
-
-
-@compiled("boolean(int64, int64, int64, boolean)")
-def _is_legal(first: int, second: int, length: int, fragments: bool) -> bool:
-    """Whether a server may send a frame with this header (RFC 6455 §5, no extension agreed on)."""
-    opcode = first & _OPCODE
-    if first & _RESERVED or second > _LENGTH or opcode & ~_CONTROL > _KINDS_MAX:
-        return False
-    if opcode & _CONTROL:
-        return first >= _FINAL and second <= _SHORT_MAX
-    if second == _IN_TWO_BYTES and length <= _SHORT_MAX:
-        return False
-    if second == _IN_EIGHT_BYTES and length <= _TWO_BYTES_MAX:
-        return False
-    return (opcode == 0) == fragments
-
-
-@compiled("int64(int64, int64)")
-def _payload_length(at: int, size: int) -> int:
-    """The length of the payload of the frame that begins here; of more than 2**61 bytes, that many."""
-    if size == _IN_TWO_BYTES:
-        return sixteen_bits(at + 2)
-    if size == _IN_EIGHT_BYTES:
-        high = sixteen_bits(at + 2) << 16 | sixteen_bits(at + 4)
-        low = sixteen_bits(at + 6) << 16 | sixteen_bits(at + 8)
-        return min(high, 1 << 29) << 32 | low
-    return size
+_FOR_EVER: Final = 1 << 62
 
 
 @compiled("int64(int64, int64, int64)")
 def _pass_on(lane: int, at: int, end: int) -> int:
     """Add what there is of a frame that is left to the bytes for the library; return the address behind it."""
-    passing = word(lane + _PASSING)
-    count = min(passing, end - at)
+    count = min(word(lane + _PASSING), end - at)
     if count > 0:
         left = word(lane + _LEFT)
         move(left, at, count)
         set_word(lane + _LEFT, left + count)
-        set_word(lane + _PASSING, passing - count)
+        set_word(lane + _PASSING, word(lane + _PASSING) - count)
     return at + count
 
 
-@compiled("void(int64, int64, int64, int64)")
-def _leave(lane: int, first: int, second: int, length: int) -> None:
-    ...
-
-
 @compiled("int64(int64, int64)")
-def _read_frames(lane: int, recv_us: int) -> int:
-    """Read frames until the bytes end or the batch is full; return how many ticks there are."""
-    end = word(lane + _END)
-    at = word(lane + _NEXT)
+def _read_batch(lane: int, recv_us: int) -> int:
+    """Go through the frames until the bytes end or the batch is full; return how many ticks were read."""
+    at, end = word(lane + _NEXT), word(lane + _END)
     read = 0
     while read < BATCH:
         at = _pass_on(lane, at, end)
-        if end - at < 2:
+        if end - at < HEADER_MIN:
             break
         first, second = byte(at), byte(at + 1)
-        size = second & _LENGTH
-        head = 2 if size <= _SHORT_MAX else 4 if size == _IN_TWO_BYTES else 10
-        if end - at < head:
+        payload = at + header_bytes(second)
+        if end < payload:
             break
-        behind = at + head + _payload_length(at, size)
-        legal = _is_legal(first, second, behind - at - head, word(lane + _FRAGMENTS) != 0)
+        behind = payload + payload_bytes(at, second)
+        legal = is_legal(first, second, behind - payload, word(lane + _FRAGMENTS))
         fate = _OTHER
-        if legal and first == _TEXT and size != _IN_EIGHT_BYTES:
-            if behind > end:
+        if first == TEXT and legal and second != IN_EIGHT_BYTES:
+            if end < behind:
                 break
-            tick = word(lane + _TICKS) + read * _TICK_BYTES
-            fate = read_event(lane + _TABLES, at + head, behind, recv_us, tick)
-        counter = lane + _FATES + 8 * fate
-        set_word(counter, word(counter) + 1)
+            tick = lane + _BATCH + read * _TICK_BYTES
+            rows, mask = word(lane + _ROWS), word(lane + _MASK)
+            fate = read_event(payload, behind, lane + _LETTERS, rows, mask, recv_us, tick)
+        count = lane + _FATES + 8 * fate
+        set_word(count, word(count) + 1)
         if fate <= _LAST_TAKEN:
             read += 1
             at = behind
-            continue
-        set_word(lane + _PASSING, behind - at if legal and first != _CLOSE else _FOR_EVER)
-        if not first & _CONTROL:
-            set_word(lane + _FRAGMENTS, not first & _FINAL)
+        else:
+            set_word(lane + _PASSING, behind - at if legal and first != CLOSE else _FOR_EVER)
+            if first & CONTROL == 0:
+                set_word(lane + _FRAGMENTS, 1 if first & FINAL == 0 else 0)
     set_word(lane + _NEXT, at)
     return read
+
+
+@entry_point
+@compiled("boolean(int64, int64)")
+def _scan(lane: int, recv_us: int) -> bool:
+    """Go through all bytes that are there; False when the ring had no room for all of a batch."""
+    for letter in range(LETTERS):
+        set_word(lane + _LETTERS + 8 * letter, 0)
+    while True:
+        read = _read_batch(lane, recv_us)
+        written = put_many(word(lane + _RING), lane + _BATCH, read)
+        set_word(lane + _READ, read)
+        set_word(lane + _WRITTEN, written)
+        if written < read:
+            return False
+        if read < BATCH:
+            return True
+
+
+class RingWriter(Protocol):
+    """What a lane needs of a writer, which has to stay open as long as the lane is used."""
+
+    handle: Final[int]
+
+
+class Lane:
+    """The lane of one connection, from its first frame on.
+
+    The buffer holds first the bytes for the library, until they are fetched; then a frame that is not whole yet.
+
+    Args:
+        writer: of a ring of TICK records.
+        symbols: the run's table.
+    """
+
+    def __init__(self, writer: RingWriter, symbols: SymbolTable) -> None:
+        self._kept_alive = (writer, symbols)
+        self._buffer: Final = np.zeros(BUFFER_BYTES + BEYOND, np.uint8)
+        self._room: Final = memoryview(self._buffer)[:BUFFER_BYTES]
+        self._start: Final = int(self._buffer.ctypes.data)
+        self._memory: Final[npt.NDArray[np.int64]] = np.zeros(_END_OF_LANE // 8, np.int64)
+        self._address: Final = int(self._memory.ctypes.data)
+        self._words: Final = memoryview(self._memory)
+        self[_RING] = writer.handle
+        self[_ROWS], self[_MASK] = symbols.address, symbols.mask
+        self[_LEFT] = self[_NEXT] = self[_END] = self._start
+
+    def room(self) -> memoryview:
+        """Where the next bytes belong. There is always some."""
+        check(self[_LEFT] == self._start, "what is left is fetched before more bytes are received")
+        unread = self[_END] - self[_NEXT]
+        if unread:
+            at = self[_NEXT] - self._start
+            self._room[:unread] = self._room[at : at + unread]
+        self[_NEXT] = self._start
+        self[_END] = self._start + unread
+        return self._room[unread:]
+
+    def take(self, count: int, recv_us: int) -> bool:
+        """Take the ticks out of what was received.
+
+        Args:
+            count: how many bytes were received into `room()`.
+            recv_us: their receive stamp.
+
+        Returns:
+            False when the ring has no room: once what is `waiting` is written, take again with a count of 0.
+        """
+        self[_END] += count
+        return _scan(self._address, recv_us)
+
+    def end(self) -> None:
+        """No more bytes come: leave what is there, a frame that will never be whole."""
+        self[_PASSING] = _FOR_EVER
+        self.take(0, 0)
+
+    @property
+    def has_left(self) -> bool:
+        """Whether there are bytes for the library."""
+        return self[_LEFT] > self._start
+
+    def left(self) -> bytes:
+        """The bytes for the library, once."""
+        count = self[_LEFT] - self._start
+        self[_LEFT] = self._start
+        return bytes(self._room[:count])
+
+    @property
+    def waiting(self) -> npt.NDArray[np.void]:
+        """The TICK records that found no room in the ring."""
+        batch = self._memory[_BATCH // 8 :].view(TICK)
+        return batch[self[_WRITTEN] : self[_READ]]
+
+    @property
+    def fates(self) -> dict[Fate, int]:
+        """How many frames had which fate."""
+        return {fate: self[_FATES + 8 * fate] for fate in Fate}
+
+    def __getitem__(self, offset: int) -> int:
+        return self._words[offset // 8]
+
+    def __setitem__(self, offset: int, number: int) -> None:
+        self._words[offset // 8] = number

@@ -7,12 +7,13 @@ whatever might not (an escape, an exponent, a key twice, a number that float64 d
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from aegis.compiled import compiled, inlined
+from aegis.compiled import compiled
 from aegis.market.records import TickKind
+from aegis.shm.atomics import store_words
 from aegis.venue.fastlane_bytes import (
     byte,
     digit_run,
@@ -200,55 +201,56 @@ def _time_ms(at: int) -> int:
     return time_ms if time_ms <= _TIME_MS_MAX else _NOT_READ
 
 
-@inlined
-def _read_quote(letters: int, tick: Any) -> int:
-    bid, bid_size = _decimal(word(letters + _b)), _decimal(word(letters + _B))
-    ask, ask_size = _decimal(word(letters + _a)), _decimal(word(letters + _A))
-    time_ms = _time_ms(word(letters + _E))
-    if not (0.0 < bid <= ask) or bid_size < 0.0 or ask_size < 0.0 or time_ms <= 0:
+@compiled("int64(int64, int64, int64, int64)")
+def _read_quote(first: int, letters: int, symbol_word: int, tick: int) -> int:
+    """Write the TICK of a bookTicker whose key `first` is the first one."""
+    bid_at, bid_size_at = word(letters + _b), word(letters + _B)
+    ask_at, ask_size_at = word(letters + _a), word(letters + _A)
+    time_at = word(letters + _E)
+    if min(bid_at, bid_size_at, ask_at, ask_size_at, time_at) < first:
+        return _UNREAD
+    bid, bid_size = _decimal(bid_at), _decimal(bid_size_at)
+    ask, ask_size = _decimal(ask_at), _decimal(ask_size_at)
+    time_ms = _time_ms(time_at)
+    if not 0.0 < bid <= ask or bid_size < 0.0 or ask_size < 0.0 or time_ms <= 0:
         return _UNSOUND
-    tick.event_ns = time_ms * _NS_PER_MS
-    tick.kind = _QUOTE_TICK
-    tick.bid = bid
-    tick.ask = ask
-    tick.bid_size = bid_size
-    tick.ask_size = ask_size
+    head = symbol_word | _QUOTE_TICK << 16
+    store_words(tick, (time_ms * _NS_PER_MS, head, bid, ask, bid_size, ask_size))
     return _TAKEN_QUOTE
 
 
-@inlined
-def _read_trade(letters: int, tick: Any) -> int:
-    price, size = _decimal(word(letters + _p)), _decimal(word(letters + _q))
-    time_ms = _time_ms(word(letters + _T))
-    sold = byte(word(letters + _m))
-    if not 0.0 < price or size < 0.0 or time_ms <= 0 or sold not in (_TRUE, _FALSE):
+@compiled("int64(int64, int64, int64, int64)")
+def _read_trade(first: int, letters: int, symbol_word: int, tick: int) -> int:
+    """Write the TICK of a trade or aggTrade whose key `first` is the first one."""
+    price_at, size_at = word(letters + _p), word(letters + _q)
+    maker_at, time_at = word(letters + _m), word(letters + _T)
+    if min(price_at, size_at, maker_at, time_at) < first:
+        return _UNREAD
+    price, size = _decimal(price_at), _decimal(size_at)
+    time_ms = _time_ms(time_at)
+    buyer_made = byte(maker_at)
+    if not 0.0 < price or size < 0.0 or time_ms <= 0:
         return _UNSOUND
-    tick.event_ns = time_ms * _NS_PER_MS
-    tick.kind = _TRADE_TICK
-    tick.bid = price
-    tick.ask = price
-    tick.bid_size = size if sold == _TRUE else 0.0
-    tick.ask_size = 0.0 if sold == _TRUE else size
+    if buyer_made not in (_TRUE, _FALSE):
+        return _UNREAD
+    sold = size if buyer_made == _TRUE else 0.0
+    head = symbol_word | _TRADE_TICK << 16
+    store_words(tick, (time_ms * _NS_PER_MS, head, price, price, sold, size - sold))
     return _TAKEN_TRADE
 
 
-@inlined
-def read_event(
-    at: int,
-    end: int,
-    letters: int,
-    rows: int,
-    mask: int,
-    tick: Any,
-) -> int:
-    """Read one payload into a TICK; everything but its receive stamp is set when it is taken.
+@compiled("int64(int64, int64, int64, int64, int64, int64, int64)")
+def read_event(at: int, end: int, letters: int, rows: int, mask: int, recv_us: int, tick: int) -> int:
+    """Read one payload into a TICK.
 
     Args:
-        at: where the payload begins.
+        at: the payload's address.
         end: the address behind it.
-        letters: `LETTERS` addresses, none of them in this payload.
-        rows: of the symbol table.
-        tick: a record of a TICK array.
+        letters: the address of `LETTERS` words, none of them an address in this payload.
+        rows: the symbol table's address.
+        mask: its number of rows less one.
+        recv_us: the receive stamp.
+        tick: the address of a TICK, whole if it is taken.
 
     Returns:
         A `Fate`.
@@ -264,10 +266,7 @@ def read_event(
     symbol = find_symbol(rows, mask, name, name_end - name)
     if symbol == STRANGER:
         return _STRANGER
-    tick.symbol = symbol
-    tick.flags = 0
+    symbol_word = symbol | recv_us << 32
     if kind == _QUOTE_TICK:
-        oldest = min(word(letters + _b), word(letters + _B), word(letters + _a), word(letters + _A), word(letters + _E))
-        return _UNREAD if oldest < first else _read_quote(letters, tick)
-    oldest = min(word(letters + _p), word(letters + _q), word(letters + _m), word(letters + _T))
-    return _UNREAD if oldest < first else _read_trade(letters, tick)
+        return _read_quote(first, letters, symbol_word, tick)
+    return _read_trade(first, letters, symbol_word, tick)

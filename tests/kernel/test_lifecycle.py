@@ -142,7 +142,7 @@ async def test_stop_while_it_waits_for_a_restart(mock_clock: MockClock) -> None:
         assert puppet.alive
         await puppet.stop("enough")
         assert trio.current_time() == 0
-        assert not puppet.alive
+        assert await puppet.wait_stopped() == "enough"
         assert kit.system.stats().dead_letters == 1
 
 
@@ -324,7 +324,7 @@ async def test_crash_beside_a_cancellation(mock_clock: MockClock) -> None:
     async def start(puppet: Puppet) -> None:
         puppet.ctx.start_soon(fail_in_cleanup, puppet)
 
-    with trio.CancelScope() as scope, pytest.raises(ExceptionGroup) as caught:  # noqa: PT012
+    with pytest.raises(ExceptionGroup) as caught, trio.CancelScope() as scope:  # noqa: PT012
         async with open_kit() as kit:
             await kit.spawn(Puppet, log, "p", start, policy=Restart())
             await kit.settle()

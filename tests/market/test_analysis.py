@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import ast
-from pathlib import Path
 from typing import Any
 
 import attrs
 import numpy as np
 import pytest
 
-import aegis.market
-from aegis import compiled
 from aegis.errors import Broken
 from aegis.market.analysis import Analysis
 from aegis.market.bars import BAR
@@ -150,20 +146,3 @@ def test_parameters_reach_the_step() -> None:
     record = Analysis(1, parameters).parameter_record[0]
     for field in attrs.fields(Parameters):
         assert record[field.name] == getattr(parameters, field.name), field.name
-
-
-def test_every_compiled_source_names_the_cache() -> None:
-    """What the step is compiled from is in the digest that names the cache folder, so an edit never finds old code."""
-    folder = Path(aegis.market.__file__).parent
-    known = {path for path in compiled._sources() if path.parent == folder}
-    found, waiting = set(), [folder / "step.py", folder / "conflate.py"]
-    while waiting:
-        path = waiting.pop()
-        if path in found:
-            continue
-        found.add(path)
-        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        imported = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
-        mine = [name.split(".")[2] for name in imported if name.startswith("aegis.market.")]
-        waiting += [folder / f"{name}.py" for name in mine]
-    assert found <= known

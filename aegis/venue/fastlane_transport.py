@@ -1,0 +1,170 @@
+"""What a lane's bytes come through: a TCP connection, or TLS over one.
+
+Trio's own streams make a bytes object for each receive, and its SSLStream gives out one TLS record at a time. These
+receive into memory that is there already, and decrypt all that has come.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from typing import Final, Protocol
+
+import trio
+
+__all__ = ["TcpTransport", "TlsTransport", "Transport"]
+
+_RAW_BYTES: Final = 1 << 17
+
+
+class Transport(Protocol):
+    """A connection that receives into memory."""
+
+    async def receive_into(self, room: memoryview) -> int:
+        """Wait for bytes and return how many were written to `room`; 0 at the end. Always a checkpoint.
+
+        Raises:
+            trio.BrokenResourceError: the connection failed.
+            trio.ClosedResourceError: it was closed on this side.
+        """
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send all of it; errors as for `receive_into`."""
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+
+
+class TcpTransport:
+    """A TCP connection, which it owns."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream: Final = stream
+        self._socket: Final = stream.socket
+        self._more = False
+
+    async def receive_into(self, room: memoryview) -> int:
+        """As `Transport` says.
+
+        A read that filled its room has left more behind, so the next one does not wait; any other has emptied the
+        socket, so that to try again before waiting would be a system call for nothing.
+        """
+        if self._more:
+            await trio.lowlevel.checkpoint()
+        else:
+            await trio.lowlevel.wait_readable(self._fd())
+        while True:
+            try:
+                count = os.readv(self._fd(), [room])
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(self._fd())
+            except OSError as why:
+                raise trio.BrokenResourceError(f"the connection failed: {why}") from why
+            else:
+                self._more = count == len(room)
+                return count
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """As `Transport` says."""
+        await self._stream.send_all(data)
+
+    async def aclose(self) -> None:
+        """As `Transport` says."""
+        await self._stream.aclose()
+
+    def _fd(self) -> int:
+        """The descriptor, asked for again after each wait: meanwhile its number may belong to another file."""
+        fd = self._socket.fileno()
+        if fd < 0:
+            raise trio.ClosedResourceError("the connection was closed on this side")
+        return fd
+
+
+class TlsTransport:
+    """TLS over a transport, which it owns.
+
+    A peer that ends without saying so in TLS has ended: what is above has a close of its own. So nothing is said
+    on closing either.
+    """
+
+    def __init__(self, below: Transport, context: ssl.SSLContext, host: str) -> None:
+        self._below: Final = below
+        self._incoming: Final = ssl.MemoryBIO()
+        self._outgoing: Final = ssl.MemoryBIO()
+        self._tls: Final = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        self._raw: Final = memoryview(bytearray(_RAW_BYTES))
+        self._sending: Final = trio.Lock()
+        self._ended = False
+
+    async def do_handshake(self) -> None:
+        """Agree on keys, and check the peer's certificate.
+
+        Raises:
+            trio.BrokenResourceError: the connection failed, or the peer is not who it should be.
+        """
+        done = False
+        while not done:
+            try:
+                self._tls.do_handshake()
+                done = True
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLError as why:
+                raise trio.BrokenResourceError(f"no TLS connection: {why}") from why
+            await self._flush()
+            if not done:
+                await self._fetch()
+
+    async def receive_into(self, room: memoryview) -> int:
+        """As `Transport` says."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while True:
+            count = self._decrypt(room)
+            if self._outgoing.pending:  # an answer of TLS itself, as to a change of keys
+                await self._flush()
+            if count or self._ended:
+                return count
+            await self._fetch()
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """As `Transport` says."""
+        try:
+            self._tls.write(data)
+        except ssl.SSLError as why:
+            raise trio.BrokenResourceError(f"TLS failed: {why}") from why
+        await self._flush()
+
+    async def aclose(self) -> None:
+        """As `Transport` says."""
+        await self._below.aclose()
+
+    def _decrypt(self, room: memoryview) -> int:
+        """Decrypt what has come, as far as there is room."""
+        count = 0
+        try:
+            while count < len(room):
+                read = self._tls.read(len(room) - count, room[count:])
+                count += read
+                if not read:
+                    self._ended = True
+                    break
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLEOFError:
+            self._ended = True
+        except ssl.SSLError as why:
+            raise trio.BrokenResourceError(f"TLS failed: {why}") from why
+        return count
+
+    async def _fetch(self) -> None:
+        count = await self._below.receive_into(self._raw)
+        if count:
+            self._incoming.write(self._raw[:count])
+        else:
+            self._incoming.write_eof()
+
+    async def _flush(self) -> None:
+        """Send what TLS has made, one sender at a time: the order of its records is part of what they say."""
+        async with self._sending:
+            if self._outgoing.pending:
+                await self._below.send_all(self._outgoing.read())

@@ -1,0 +1,320 @@
+"""The work that `bench.ring` times: two processes on two cores, and every record checked where it arrives."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import resource
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import numba
+import numpy as np
+from numba import types
+
+from aegis.compiled import compiled, entry_point
+from aegis.market.records import TICK
+from aegis.shm import SPIN, Policy, Ring, Waiting
+from aegis.shm.atomics import load_acquire, pause, store_release
+from aegis.shm.layout import Records
+from aegis.shm.reader import Reader
+from aegis.shm.reading import spin, walk
+from aegis.shm.writing import put
+from bench.report import expect
+
+NUMBERS: Final = (
+    1 << 16
+)  # records are numbered modulo this, so that a batch need not be made anew each time
+now_ns = time.perf_counter_ns
+_CORES: Final = sorted(os.sched_getaffinity(0))
+
+
+def between(send: Callable[[], None], receive: Callable[[], float]) -> float:
+    """Run both at once, in a child on one core and here on another; return what `receive` returns."""
+    go, gone = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.sched_setaffinity(0, _CORES[:1])
+        os.read(go, 1)
+        try:
+            send()
+        finally:
+            os._exit(0)
+    os.sched_setaffinity(0, _CORES[-1:])
+    os.write(gone, b"!")
+    try:
+        return receive()
+    finally:
+        os.waitpid(pid, 0)
+        os.sched_setaffinity(0, _CORES)
+        os.close(go)
+        os.close(gone)
+
+
+def per_second(count: int, receive: Callable[[], int]) -> float:
+    """Millions of records a second, for `receive` that must return their count."""
+    began = now_ns()
+    expect(receive(), count)
+    return count * 1e3 / (now_ns() - began)
+
+
+def numbered() -> Records:
+    """A supply of records with their numbers."""
+    ticks = np.zeros(NUMBERS, TICK)
+    ticks["event_ns"] = np.arange(NUMBERS)
+    ticks["bid"] = 0.5
+    return ticks
+
+
+_TICKS: Final = types.Array(numba.from_dtype(TICK), 1, "A", readonly=True)
+
+
+@entry_point
+@compiled(types.int64(_TICKS, types.int64))
+def in_order(ticks: Any, first: int) -> int:
+    """How many of these are the records numbered `first` and on."""
+    right = 0
+    for index in range(len(ticks)):
+        right += ticks[index].event_ns == (first + index) % NUMBERS and ticks[index].bid == 0.5
+    return right
+
+
+# ---- how many a second
+
+
+def ring_singles(count: int) -> float:
+    """One Python call a record; read in place, all that is there at once."""
+    with Ring.create(TICK) as ring, ring.reader("r", policy=Policy.GATE, waiting=SPIN) as reader:
+
+        def send() -> None:
+            with ring.writer() as writer:
+                write = writer.write
+                for number in range(count):
+                    while not write(number % NUMBERS, 0, 0.5, 0.0, 0.0, 0.0):
+                        pass
+
+        return between(send, lambda: per_second(count, lambda: _look(reader, count)))
+
+
+def ring_batches(count: int, size: int) -> float:
+    """One call a batch of `size`; read in place."""
+    with Ring.create(TICK) as ring, ring.reader("r", policy=Policy.GATE, waiting=SPIN) as reader:
+
+        def send() -> None:
+            supply = numbered()
+            batches = [supply[start : start + size] for start in range(0, NUMBERS, size)]
+            with ring.writer() as writer:
+                for index in range(count // size):
+                    batch = batches[index % len(batches)]
+                    written = writer.write_batch(batch)
+                    while written < size:
+                        written += writer.write_batch(batch[written:])
+
+        return between(send, lambda: per_second(count, lambda: _look(reader, count)))
+
+
+def _look(reader: Reader, count: int) -> int:
+    right = done = 0
+    while done < count:
+        if reader.wait_blocking():
+            view = reader.view()
+            right += in_order(view, done)
+            done += reader.advance(len(view))
+    return right
+
+
+def memcpy_blocks(count: int) -> float:
+    """The limit: 64 KiB at a time, copied by numpy into two shared halves of a megabyte, and a cursor."""
+    block = 65_536 // TICK.itemsize
+    blocks = 1024 * 1024 // 65_536
+    memory = mmap.mmap(-1, 4096 + blocks * 65_536)
+    cursors = np.frombuffer(memory, np.int64, 512)
+    written_at, read_at = int(cursors.ctypes.data), int(cursors.ctypes.data) + 256
+    room = [np.frombuffer(memory, TICK, block, 4096 + at * 65_536) for at in range(blocks)]
+    rounds = count // block
+
+    def send() -> None:
+        supply = numbered()
+        supply = np.concatenate([supply, supply[:block]])
+        for index in range(rounds):
+            start = index * block % NUMBERS
+            await_word(read_at, index - blocks + 1)
+            room[index % blocks][:] = supply[start : start + block]
+            set_word(written_at, index + 1)
+
+    def receive() -> int:
+        right = 0
+        for index in range(rounds):
+            await_word(written_at, index + 1)
+            right += in_order(room[index % blocks], index * block)
+            set_word(read_at, index + 1)
+        return right
+
+    return between(send, lambda: per_second(rounds * block, receive))
+
+
+@entry_point
+@compiled("void(int64, int64)", nogil=True)
+def await_word(address: int, word: int) -> None:
+    """Spin until a shared word has come so far."""
+    while load_acquire(address) < word:
+        pause()
+
+
+@entry_point
+@compiled("void(int64, int64)")
+def set_word(address: int, word: int) -> None:
+    """Store a shared word."""
+    store_release(address, word)
+
+
+# ---- how long a hop takes
+
+
+@entry_point
+@compiled("int64(int64, int64, int64, int64)", nogil=True)
+def volley_words(mine: int, theirs: int, count: int, serve: int) -> int:
+    """Bounce a bare word to and fro; `serve` is 1 for the side that begins."""
+    for number in range(1, count + 1):
+        if serve:
+            store_release(mine, number)
+        while load_acquire(theirs) < number:
+            pause()
+        if not serve:
+            store_release(mine, number)
+    return count
+
+
+@entry_point
+@compiled("int64(int64, int64, int64, int64, int64)", nogil=True)
+def volley_records(writer: int, reader: int, scratch: int, count: int, serve: int) -> int:
+    """Bounce a record of six words to and fro through two rings; return how many came back right."""
+    right = 0
+    for number in range(1, count + 1):
+        if serve:
+            put(writer, (number, number, 0.5, 0.5, 0.5, 0.5))
+        while walk(reader, scratch, 1) == 0:
+            spin(reader, 1000)
+        right += load_acquire(scratch) == number
+        if not serve:
+            put(writer, (number, number, 0.5, 0.5, 0.5, 0.5))
+    return right
+
+
+def line_hop_ns(count: int) -> float:
+    """Half a round trip of a cache line that holds one word."""
+    memory = mmap.mmap(-1, 4096)
+    words = np.frombuffer(memory, np.int64)
+    ping, pong = int(words.ctypes.data), int(words.ctypes.data) + 1024
+    return between(
+        lambda: expect(volley_words(pong, ping, count, 0), count),
+        lambda: _half_trip(lambda: volley_words(ping, pong, count, 1), count),
+    )
+
+
+def ring_hop_ns(count: int) -> float:
+    """Half a round trip of a record through two rings, all compiled."""
+    scratch = np.zeros(1, TICK)
+    at = int(scratch.ctypes.data)
+    with (
+        Ring.create(TICK) as ping,
+        Ring.create(TICK) as pong,
+        ping.reader("r") as here,
+        pong.reader("r") as there,
+    ):
+
+        def answer() -> None:
+            with ping.writer() as writer:
+                expect(volley_records(writer.handle, there.handle, at, count, 0), count)
+
+        def serve() -> float:
+            with pong.writer() as writer:
+                return _half_trip(
+                    lambda: volley_records(writer.handle, here.handle, at, count, 1), count
+                )
+
+        return between(answer, serve)
+
+
+def _half_trip(volley: Callable[[], int], count: int) -> float:
+    began = now_ns()
+    expect(volley(), count)
+    return (now_ns() - began) / count / 2
+
+
+# ---- how late a record is, from Python to Python
+
+
+class Lateness:
+    """Times of arrival less times of sending, and which of them nobody disturbed.
+
+    A window of 64 records counts where neither process lost its core in it or in the one before.
+    """
+
+    WINDOW: Final = 64
+
+    def __init__(self, count: int) -> None:
+        self._late_ns: Final = np.zeros(count, np.int64)
+        self._losses: Final = np.zeros((count, 2), np.int64)
+        self._done = 0
+
+    def note(self, sent_ns: int, their_losses: int) -> None:
+        """One record has arrived."""
+        self._late_ns[self._done] = now_ns() - sent_ns
+        if self._done % self.WINDOW == 0:
+            self._losses[self._done // self.WINDOW] = (core_losses(), their_losses)
+        self._done += 1
+
+    def percentile_us(self, percent: float) -> float:
+        """A percentile over the undisturbed windows, in us; over all where none was."""
+        expect(self._done, len(self._late_ns))
+        windows = self._late_ns[self.WINDOW :].reshape(-1, self.WINDOW)
+        losses = self._losses[: len(windows) + 1]
+        calm = (losses[1:] == losses[:-1]).all(axis=1)
+        calm[1:] &= calm[:-1]
+        times = windows[calm] if calm.any() else windows
+        return float(np.percentile(times, percent)) / 1e3
+
+
+def core_losses() -> int:
+    """How often this process has lost its core to another."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+
+def ring_lateness(count: int, gap_ns: int, waiting: Waiting) -> Lateness:
+    """Records sent one by one, `gap_ns` apart."""
+    late = Lateness(count)
+    with Ring.create(TICK) as ring, ring.reader("r", waiting=waiting) as reader:
+
+        def send() -> None:
+            with ring.writer() as writer:
+                write = writer.write
+                for losses in paced(count, gap_ns):
+                    write(now_ns(), losses, 0.5, 0.0, 0.0, 0.0)
+
+        def receive() -> float:
+            out = np.zeros(64, TICK)
+            words = out.view(np.uint64).reshape(-1, 6)
+            while reader.position < count:
+                reader.wait_blocking()
+                for index in range(reader.read_into(out)):
+                    sent_ns, losses = words[index, :2].tolist()
+                    late.note(sent_ns, losses)
+            return reader.lost
+
+        expect(between(send, receive), 0)
+    return late
+
+
+def paced(count: int, gap_ns: int) -> Any:
+    """Yield `count` times, `gap_ns` apart by spinning; the value is how often this process has lost its core."""
+    losses = core_losses()
+    due_ns = now_ns() + 1_000_000
+    for index in range(count):
+        if index % Lateness.WINDOW == 0:
+            losses = core_losses()
+        while now_ns() < due_ns:
+            pass
+        yield losses
+        due_ns = max(due_ns, now_ns() - 10 * gap_ns) + gap_ns
