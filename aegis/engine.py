@@ -27,6 +27,7 @@ from aegis.actors.user_stream import listen_to_account
 from aegis.compiled import forbid_compiling
 from aegis.config import Config
 from aegis.kernel import ActorRef, System, open_system
+from aegis.kernel.bus import Bus
 from aegis.kernel.clock import Clock, SystemClock, seeded_random
 from aegis.kernel.process import Child
 from aegis.market.analysis import Analysis
@@ -89,12 +90,17 @@ class _Parts:
     ring: Ring
     reader: Reader
     feed: FeedRecord
+    bus: Bus = attrs.Factory(Bus)
 
 
 class Engine:
-    """A running engine. Made by `open_engine`."""
+    """A running engine. Made by `open_engine`.
 
-    def __init__(self, config: Config, cast: Cast, journal: Journal) -> None:
+    `bus` carries the topics of `aegis.topics`, for those who only want to listen.
+    """
+
+    def __init__(self, config: Config, cast: Cast, journal: Journal, bus: Bus) -> None:
+        self.bus = bus
         self._config = config
         self._cast = cast
         self._journal = journal
@@ -210,7 +216,7 @@ async def open_engine(
         ) as rest:
             parts = _Parts(config, rest, addresses.streams, journal, ledger, ring, reader, feed)
             async with open_system("aegis", clock=clock, seed=seed) as system:
-                yield Engine(config, await _start(system, parts), journal)
+                yield Engine(config, await _start(system, parts), journal, parts.bus)
 
 
 async def _start(system: System, parts: _Parts) -> Cast:
@@ -228,7 +234,9 @@ async def _start(system: System, parts: _Parts) -> Cast:
     parts.ledger.adopt(account.wallet, account.positions)
     backoff = Backoff(seeded_random("user stream"))
     listen = partial(listen_to_account, parts.streams_url, rest.open_listen_key, backoff)
-    executor = await _spawn(system, "executor", Executor, rest, listen, scribe, parts.ledger)
+    executor = await _spawn(
+        system, "executor", Executor, rest, listen, scribe, parts.ledger, parts.bus
+    )
     gate = await _spawn(
         system,
         "gate",
@@ -239,10 +247,13 @@ async def _start(system: System, parts: _Parts) -> Cast:
         limits=config.limits,
         ids=ClientIds(parts.journal.run),
         signal_ttl_ms=config.run.signal_ttl_ms,
+        bus=parts.bus,
     )
     analysis = Analysis(symbols=len(config.symbols), parameters=config.strategy)
     forbid_compiling()
-    brain = await _spawn(system, "brain", Brain, parts.reader, analysis, config.symbols, gate)
+    brain = await _spawn(
+        system, "brain", Brain, parts.reader, analysis, config.symbols, gate, parts.bus
+    )
     for follower in (gate, brain):
         await executor.send(Follow(follower))
     orders = WorkerOrders(

@@ -13,11 +13,13 @@ import trio
 from aegis.actors.delivery import deliver
 from aegis.actors.latency import Latency, LatencyReport
 from aegis.kernel import Actor, ActorRef, Delivery, Level, Priority, on
+from aegis.kernel.bus import Bus
 from aegis.market.analysis import Analysis
 from aegis.market.records import TICK
 from aegis.market.signals import Reason, SignalKind
 from aegis.messages import Halt, OrderChanged, QuoteOf, Report, Signal, TicksReady
 from aegis.orders.instrument import Side
+from aegis.topics import SignalGenerated, TickUpdate
 
 __all__ = ["Brain", "BrainReport", "TickReader"]
 
@@ -58,7 +60,7 @@ class Brain(Actor):
     """Reads the ring, updates every symbol's numbers in one compiled step, and passes on the signals.
 
     Receives: the ring's records; `OrderChanged`, which arms and disarms a symbol's protective stop.
-    Sends: `Signal` to the Gate.
+    Sends: `Signal` to the Gate; publishes `SignalGenerated` and, where somebody listens, `TickUpdate`.
     Owns: the ring reader and the state of all symbols.
     When it dies: the engine stops; a brain without its past would trade on half a picture.
     """
@@ -70,13 +72,19 @@ class Brain(Actor):
     }
 
     def __init__(
-        self, reader: TickReader, analysis: Analysis, symbols: Sequence[str], gate: ActorRef
+        self,
+        reader: TickReader,
+        analysis: Analysis,
+        symbols: Sequence[str],
+        gate: ActorRef,
+        bus: Bus | None = None,
     ) -> None:
         self._reader = reader
         self._analysis = analysis
         self._symbols = tuple(symbols)
         self._index = {symbol: index for index, symbol in enumerate(symbols)}
         self._gate = gate
+        self._bus = bus or Bus()
         self._batch = np.empty(BATCH, TICK)
         self._drained = trio.Event()
         self._proposed = 0
@@ -104,6 +112,8 @@ class Brain(Actor):
             count = self._reader.read_into(self._batch)
             if count:
                 self._propose(self._analysis.step(self._batch[:count]))
+                if self._bus.is_heard(TickUpdate):
+                    self._publish_ticks(self._batch[:count])
             if count < BATCH:
                 break
         self._drained.set()
@@ -115,9 +125,17 @@ class Brain(Actor):
             signal = self._signal(row)
             self._proposed += 1
             self._tick_to_signal.add((signal.created_ns // 1000 - signal.caused_us) & _STAMP_MASK)
+            self._bus.publish(SignalGenerated(signal))
             delivery = self._gate.tell(signal)
             self._superseded += delivery is Delivery.CONFLATED
             self._unsent += delivery is Delivery.DEAD
+
+    def _publish_ticks(self, ticks: npt.NDArray[np.void]) -> None:
+        for index in np.unique(ticks["symbol"]):
+            row = self._analysis.row(int(index))
+            bid, ask, price = float(row["bid"]), float(row["ask"]), float(row["price"])
+            symbol, event_ns = self._symbols[int(index)], int(row["event_ns"])
+            self._bus.publish(TickUpdate(symbol, bid, ask, price, event_ns))
 
     def _signal(self, row: np.void) -> Signal:
         exits = int(row["kind"]) == SignalKind.EXIT

@@ -12,6 +12,7 @@ from aegis.actors.delivery import deliver
 from aegis.actors.latency import Latency, LatencyReport
 from aegis.errors import Unavailable
 from aegis.kernel import Actor, ActorRef, Level, Priority, on
+from aegis.kernel.bus import Bus
 from aegis.messages import (
     Answered,
     Approved,
@@ -34,6 +35,7 @@ from aegis.orders.portfolio import Position
 from aegis.orders.states import Happening, OrderState
 from aegis.store import recovery
 from aegis.store.journal import Entry
+from aegis.topics import OrderFilled
 from aegis.venue import outcome
 from aegis.venue.port import Venue
 
@@ -89,7 +91,8 @@ class Executor(Actor):
     """Sends each approved order once, and follows it to its end by reply, by stream and by asking.
 
     Receives: `Approved`, `CancelOrders`, and from its own tasks the replies and the user stream's events.
-    Sends: `RecordNow` (the intent, before the order leaves), `Record`, and `OrderChanged` to its followers.
+    Sends: `RecordNow` (the intent, before the order leaves), `Record`, and `OrderChanged` to its followers;
+        publishes `OrderFilled`.
     Owns: the ledger, the requests in flight and the user stream.
     When it dies: the engine stops, and the next start finds every order that may exist in the journal.
     """
@@ -99,11 +102,19 @@ class Executor(Actor):
         Priority.BACKGROUND: Level.block(64),
     }
 
-    def __init__(self, venue: Venue, listen: Listen, scribe: ActorRef, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        venue: Venue,
+        listen: Listen,
+        scribe: ActorRef,
+        ledger: Ledger,
+        bus: Bus | None = None,
+    ) -> None:
         self._venue = venue
         self._listen = listen
         self._scribe = scribe
         self._ledger = ledger
+        self._bus = bus or Bus()
         self._followers: list[ActorRef] = []
         self._flights: dict[str, _Flight] = {}
         self._entries: dict[str, Ticket] = {}
@@ -306,6 +317,7 @@ class Executor(Actor):
             if self._first_fill_ns is None:
                 self._first_fill_ns = self.ctx.clock.monotonic_ns()
             self._write(recovery.traded(trade))
+            self._bus.publish(OrderFilled(trade))
             self._tell_followers(trade.client_id, trade.symbol)
 
     def _write(self, entry: Entry) -> None:

@@ -11,6 +11,7 @@ import attrs
 
 from aegis.actors.delivery import deliver
 from aegis.kernel import Actor, ActorRef, Level, Priority, on
+from aegis.kernel.bus import Bus
 from aegis.messages import Approved, ClosePositions, Halt, OrderChanged, Record, Report, Signal
 from aegis.orders.ids import ClientIds
 from aegis.orders.instrument import Instrument
@@ -25,6 +26,7 @@ from aegis.orders.limits import (
 )
 from aegis.orders.order import Ticket
 from aegis.store.journal import Entry
+from aegis.topics import OrderRequest
 
 __all__ = ["Gate", "GateReport"]
 
@@ -45,7 +47,7 @@ class Gate(Actor):
     """Judges signals by the limits; the only place where a ticket gets an order id.
 
     Receives: `Signal`, `OrderChanged`, `Halt`, `ClosePositions`.
-    Sends: `Approved` to the Executor, `Record` (each verdict) to the Scribe.
+    Sends: `Approved` to the Executor, `Record` (each verdict) to the Scribe; publishes `OrderRequest`.
     Owns: the exposure, its own reservations included, and the ids of this run's orders.
     When it dies: the engine stops; nothing is ordered unjudged.
     """
@@ -65,12 +67,14 @@ class Gate(Actor):
         limits: Limits,
         ids: ClientIds,
         signal_ttl_ms: int = 250,
+        bus: Bus | None = None,
     ) -> None:
         self._executor = executor
         self._scribe = scribe
         self._instruments = instruments
         self._limits = limits
         self._ids = ids
+        self._bus = bus or Bus()
         self._signal_ttl_ns = signal_ttl_ms * 1_000_000
         self._exposure = Exposure()
         self._halted = ""
@@ -122,6 +126,7 @@ class Gate(Actor):
         self._exposure.reserve(ticket.symbol, client_id, ticket.quantity * ticket.side.sign)
         approved = Approved(client_id, ticket, caused_us, created_ns)
         deliver(self._executor, approved)
+        self._bus.publish(OrderRequest(client_id, ticket))
         return client_id
 
     @on(OrderChanged)

@@ -41,6 +41,10 @@ class Bus:
             taken += delivery < Delivery.REJECTED
         return taken
 
+    def is_heard(self, topic: type) -> bool:
+        """Tell whether anybody listens, for publishers whose events cost something to make."""
+        return bool(self._subscribers.get(topic))
+
     def subscribe(self, topic: type[E], level: Level = _DEFAULT) -> Subscription[E]:
         """Listen to one type of event from now on.
 

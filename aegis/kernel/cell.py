@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import trio
 from trio.lowlevel import checkpoint
 
-from aegis.errors import ActorDead, ActorRestarting, Unavailable
+from aegis.errors import ActorDead, ActorRestarting, Unavailable, check
 from aegis.kernel.actor import Actor
 from aegis.kernel.clock import is_virtual
 from aegis.kernel.mailbox import INTERRUPT, Delivery, Envelope, Mailbox
@@ -56,9 +56,8 @@ class Cell:
         self.chance = system.chance(name)
         self.budget = Budget(policy, self.clock, self.chance)
         self.mailbox = Mailbox(kind.mailbox)
-        self.handlers = system.driver.handlers(
-            name, kind
-        )  # the reference's too; emptied at the end
+        # Shared with the reference, and emptied at the end: then a tell finds nothing and takes its slow way.
+        self.handlers = system.driver.handlers(name, kind)
         self.ref = ActorRef(self)
         self._args = args
         self._kwargs = kwargs or {}
@@ -66,17 +65,18 @@ class Cell:
 
         self.state = State.STARTING
         self.task: trio.lowlevel.Task | None = None
-        self.scope: trio.CancelScope | None = (
-            None  # of the incarnation, or of the wait for the next
-        )
-        self.in_hand: Envelope | None = None  # kept only for a message with a receipt
+        # What `cancel` cancels: the incarnation, or the wait for the next.
+        self.scope: trio.CancelScope | None = None
+        # The message at work, kept only when somebody waits for its outcome.
+        self.in_hand: Envelope | None = None
+        # Sets that keep their order, which decides who is told first.
         self.watchers: dict[Cell, None] = {}
         self.watching: dict[Cell, None] = {}
         self.is_stopping = False
         self.reason: object = "cancelled"
         self.stopped = trio.Event()
-        # For a group that restarts several together: set while the next incarnation may begin, while none runs, and
-        # since a sibling's failure has swept this one along.
+        # For a group whose actors begin again together: open while the next incarnation may begin; set while there is
+        # none; true since a sibling's failure has taken this one along.
         self.gate = trio.Event()
         self.gate.set()
         self.paused = trio.Event()
@@ -199,6 +199,7 @@ class Cell:
             return
         if not self.is_stopping:
             self.reason = reason
+        check(not self.gate.is_set(), "a paused actor finds its gate closed")
         self.paused = trio.Event()
         self.mailbox.interrupt()
         with trio.move_on_after(self.system.grace_s):
@@ -209,18 +210,27 @@ class Cell:
 
     def end_incarnation(self, *, is_last: bool) -> None:
         """Settle what an incarnation leaves: whoever waits for an answer hears of it, the rest stays queued."""
+        loss = ActorDead if is_last else ActorRestarting
+        self.let_go(loss)
         recalled = self.mailbox.recall()
         self.recalled += len(recalled)
-        if self.in_hand is not None:
-            recalled.insert(0, self.in_hand)
-            self.in_hand = None
-        loss = ActorDead if is_last else ActorRestarting
-        for message, _, receipt, _ in recalled:
-            if receipt is not None:
-                receipt.failed(loss(f"{self.ref!r}: {self.reason}", message))
+        for envelope in recalled:
+            self._fail(envelope, loss)
+
+    def let_go(self, loss: Callable[[str, object], Exception]) -> None:
+        """Tell whoever waits for the message at work that it was not handled to its end."""
+        envelope, self.in_hand = self.in_hand, None
+        if envelope is not None:
+            self._fail(envelope, loss)
+
+    def _fail(self, envelope: Envelope, loss: Callable[[str, object], Exception]) -> None:
+        message, _, receipt, _ = envelope
+        if receipt is not None:
+            receipt.failed(loss(f"{self.ref!r}: {self.reason}", message))
 
     def bury(self) -> None:
         """End for good: refuse what comes from now on, and tell those who wait and those who watch."""
+        check(not self.is_ended, "an actor ends once")
         self.state = State.ENDED
         self.end_incarnation(is_last=True)
         self.handlers.clear()

@@ -139,6 +139,7 @@ class Conductor(Driver):
     async def _turn(self, rank: int) -> None:
         if self._is_over:
             return
+        check(rank not in self._ready, "a task takes one step at a time")
         self._ready[rank] = current_task()
         self._wake()
         # What Trio resumed the task with is kept for it, so this wait is short and cannot be cancelled.

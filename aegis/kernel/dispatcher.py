@@ -152,7 +152,7 @@ class _Workers:
 
     def release(self) -> None:
         """Hand the worker over to the most urgent task that waits, so that nobody comes in between."""
-        check(self.running > 0, "only a worker that runs is released")
+        check(0 < self.running <= self._count, "only a worker that runs is released")
         for queue in self._queues:
             if queue:
                 reschedule(queue.popleft().task)

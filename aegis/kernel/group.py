@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
+from aegis.errors import check
 from aegis.kernel.actor import Actor
 from aegis.kernel.cell import Cell, State
 from aegis.kernel.life import Life
@@ -101,9 +102,11 @@ class Group:
 
         They end from right to left and begin from left to right, each when the one before has started.
         """
+        check(failed.state is State.WAITING, "only an actor that has failed recovers")
         if self.strategy is ONE_FOR_ONE:
             await trio.sleep(delay_s)
             return
+        # One recovery at a time: a second failure finds itself taken along, or waits until the first is through.
         async with self._recovery:
             if failed.is_swept:  # a sibling failed at the same time and has taken this one along
                 return

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 
 import trio
 
+from aegis.errors import check
 from aegis.kernel.actor import Actor
 from aegis.kernel.cell import Cell
 from aegis.kernel.context import Context
@@ -29,6 +30,7 @@ class Incarnation:
         Args:
             begun: called once `started` has returned.
         """
+        check(self._actor is None, "an incarnation runs once")
         cell = self._cell
         self._actor = actor = cell.make()
         async with trio.open_nursery() as nursery:
@@ -37,6 +39,7 @@ class Incarnation:
             await actor.started()
             begun()
             await cell.serve(actor)
+            # Interrupted: the tasks of this incarnation end with it.
             nursery.cancel_scope.cancel(str(cell.reason))
 
     async def end(self, reason: object) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import trio
 from trio.lowlevel import current_task
 
+from aegis.errors import check
 from aegis.kernel.cell import Cell, State
 from aegis.kernel.incarnation import Incarnation
 from aegis.kernel.ref import ActorRef
@@ -35,6 +36,7 @@ class Life:
             Exception: a failure that the actor's policy escalates.
         """
         cell = self._cell
+        check(cell.task is None, "an actor lives in one task")
         cell.task = current_task()
         self._task_status = task_status
         try:

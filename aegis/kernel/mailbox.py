@@ -103,6 +103,7 @@ class Mailbox:
 
     def put(self, level: int, envelope: Envelope) -> Delivery:
         """Take a message in, or say why not."""
+        # Every message passes here, so this says in a few operations what `_arrived` says readably.
         queue = self._queues[level]
         depth = len(queue)
         if depth >= self._room[level]:
@@ -205,6 +206,7 @@ class Mailbox:
 
     def close(self) -> list[Envelope]:
         """Refuse everything from here on; returns what still waited, the most urgent first."""
+        check(not self._is_closed, "a mailbox is closed once")
         self.calm()
         self._is_closed = True
         self._room = [0] * _LEVELS

@@ -57,6 +57,7 @@ class Reply:
 
     async def wait(self) -> Any:
         """Wait for the answer, and return or raise it."""
+        check(self._task is None, "one task waits for an answer")
         if not self.is_set:
             self._task = current_task()
             await wait_task_rescheduled(self._abort)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Hashable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from aegis.errors import HandlerBlocked
+from aegis.errors import ActorRestarting, HandlerBlocked, check
 from aegis.kernel.actor import Actor
 from aegis.kernel.cell import Cell, State
 from aegis.kernel.clock import ManualClock
@@ -183,20 +183,25 @@ class _Player:
         if handler is None or self._is_busy or cell.mailbox.mask:
             return False
         self._is_busy = True
+        is_handled = 0
         try:
             result = handler.function(self._actor, message)
             if handler.is_async:
                 self._replay.call(result)
+            is_handled = 1
         finally:
+            cell.handler_counts[0] += is_handled
+            cell.failed += 1 - is_handled
             self._rest()
-        cell.handler_counts[0] += 1
         return True
 
     async def play(self, holds: Callable[[], bool] | None) -> None:
         """Call the actor's handlers until its mailbox is empty, or something holds."""
+        check(not self._is_busy, "an actor handles one message at a time")
         cell = self._cell
         actor, mailbox = self._actor, cell.mailbox
         self._is_busy = True
+        in_handler = 0
         try:
             while mailbox.mask and (holds is None or not holds()):
                 envelope = mailbox.pop()
@@ -208,14 +213,18 @@ class _Player:
                     if not cell.is_wanted(envelope, cell.clock.monotonic_ns()):
                         continue
                     cell.in_hand = envelope
+                in_handler = 1
                 result = handler.function(actor, message)
                 if handler.is_async:
                     result = await result
+                in_handler = 0
                 cell.handler_counts[0] += 1  # virtual time does not pass in a handler
                 if receipt is not None:
                     cell.in_hand = None
                     receipt.done(result)
         finally:
+            cell.failed += in_handler
+            cell.let_go(ActorRestarting)
             self._rest()
 
     def _rest(self) -> None:

@@ -8,7 +8,7 @@ from enum import Enum
 
 import trio
 
-from aegis.errors import Refused
+from aegis.errors import Refused, check
 from aegis.kernel.clock import Clock
 from aegis.kernel.mailbox import Delivery
 
@@ -104,9 +104,11 @@ class Timers:
 
     def arm(self, timer: Timer, due_ns: int) -> None:
         """Have a timer fire at a time of the system's clock."""
+        check(not timer.void, "a cancelled timer is never armed again")
         self._armed += 1
         entry = (due_ns, self._armed, timer)
         heapq.heappush(self._heap, entry)
+        # The task sleeps until what was the earliest; an earlier one has to wake it.
         if self._heap[0] is entry and self._sleep is not None:
             self._sleep.cancel("an earlier timer")
 

@@ -7,7 +7,7 @@ ends the connection, or that no server may send, is left with all that follows i
     frame ──▶ whole text below 64 KiB? ──▶ recognised? ──▶ TICK ──▶ ring
                        └───────────────────────┴──▶ left, as it comes
 
-No input or output happens here: bytes are received into `room()`, and `take` is told how many.
+No socket is touched here: bytes are received into `room()`, and `take` is told how many.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from aegis.compiled import compiled, entry_point
 from aegis.errors import check
-from aegis.market.records import TICK
+from aegis.kernel.clock import Clock
+from aegis.market.records import TICK, received_us
 from aegis.shm.writing import put_many
 from aegis.venue.fastlane_bytes import BEYOND, byte, move, set_word, word
 from aegis.venue.fastlane_event import LETTERS, Fate, read_event
@@ -36,11 +37,13 @@ from aegis.venue.fastlane_frame import (
 )
 from aegis.venue.fastlane_symbols import SymbolTable
 
-__all__ = ["BUFFER_BYTES", "Fate", "Lane", "RingWriter"]
+__all__ = ["BUFFER_BYTES", "EVERYTHING", "Fate", "Lane", "RingWriter"]
 
 BUFFER_BYTES: Final = 1 << 18
 BATCH: Final = 64
 """Records that are handed to the ring together: some microseconds' worth of frames."""
+EVERYTHING: Final = 1 << 60
+"""More bytes than a connection ever carries."""
 
 # The words of a lane: one block of memory, whose address is all that compiled code is given. Offsets in bytes.
 _RING: Final = 0  # the handle of the ring's writer
@@ -56,13 +59,12 @@ _WRITTEN: Final = 72  # and how many of them found room in the ring
 _FATES: Final = 80  # a count for each `Fate`
 _LETTERS: Final = _FATES + 8 * len(Fate)
 _BATCH: Final = _LETTERS + 8 * LETTERS
-_END_OF_LANE: Final = _BATCH + TICK.itemsize * BATCH
+_LANE_BYTES: Final = _BATCH + TICK.itemsize * BATCH
 
 # The compiler takes plain numbers.
 _TICK_BYTES: Final = TICK.itemsize
 _OTHER: Final = int(Fate.OTHER)
 _LAST_TAKEN: Final = int(Fate.TRADE)
-_FOR_EVER: Final = 1 << 62
 
 
 @compiled("int64(int64, int64, int64)")
@@ -105,7 +107,7 @@ def _read_batch(lane: int, recv_us: int) -> int:
             read += 1
             at = behind
         else:
-            set_word(lane + _PASSING, behind - at if legal and first != CLOSE else _FOR_EVER)
+            set_word(lane + _PASSING, behind - at if legal and first != CLOSE else EVERYTHING)
             if first & CONTROL == 0:
                 set_word(lane + _FRAGMENTS, 1 if first & FINAL == 0 else 0)
     set_word(lane + _NEXT, at)
@@ -130,61 +132,70 @@ def _scan(lane: int, recv_us: int) -> bool:
 
 
 class RingWriter(Protocol):
-    """What a lane needs of a writer, which has to stay open as long as the lane is used."""
+    """What a lane needs of a ring's writer, which has to stay open for as long as the lane is used."""
 
-    handle: Final[int]
+    @property
+    def handle(self) -> int:
+        """For compiled code."""
+
+    async def write_all(self, records: npt.NDArray[np.void]) -> None:
+        """Write every record, waiting for room."""
 
 
 class Lane:
-    """The lane of one connection, from its first frame on.
+    """The lane of one connection.
 
-    The buffer holds first the bytes for the library, until they are fetched; then a frame that is not whole yet.
+    Its buffer holds first what is left, until that is fetched, then the beginning of a frame that is not whole yet.
 
     Args:
         writer: of a ring of TICK records.
         symbols: the run's table.
+        clock: for the receive stamps.
+        lossless: wait for room in the ring; otherwise what finds none is dropped, and counted.
     """
 
-    def __init__(self, writer: RingWriter, symbols: SymbolTable) -> None:
-        self._kept_alive = (writer, symbols)
+    def __init__(
+        self, writer: RingWriter, symbols: SymbolTable, clock: Clock, *, lossless: bool
+    ) -> None:
+        self._writer: Final = writer
+        self._symbols: Final = symbols  # alive, as compiled code has its address
+        self._clock: Final = clock
+        self._lossless: Final = lossless
         self._buffer: Final = np.zeros(BUFFER_BYTES + BEYOND, np.uint8)
-        self._room: Final = memoryview(self._buffer)[:BUFFER_BYTES]
+        self._bytes: Final = self._buffer.data[:BUFFER_BYTES]
         self._start: Final = int(self._buffer.ctypes.data)
-        self._memory: Final[npt.NDArray[np.int64]] = np.zeros(_END_OF_LANE // 8, np.int64)
+        self._memory: Final[npt.NDArray[np.int64]] = np.zeros(_LANE_BYTES // 8, np.int64)
+        self._words: Final = self._memory.data
         self._address: Final = int(self._memory.ctypes.data)
-        self._words: Final = memoryview(self._memory)
         self[_RING] = writer.handle
         self[_ROWS], self[_MASK] = symbols.address, symbols.mask
         self[_LEFT] = self[_NEXT] = self[_END] = self._start
+        self.dropped = 0
 
     def room(self) -> memoryview:
         """Where the next bytes belong. There is always some."""
-        check(self[_LEFT] == self._start, "what is left is fetched before more bytes are received")
-        unread = self[_END] - self[_NEXT]
+        check(not self.has_left, "what is left is fetched before more is received")
+        at, unread = self[_NEXT] - self._start, self[_END] - self[_NEXT]
         if unread:
-            at = self[_NEXT] - self._start
-            self._room[:unread] = self._room[at : at + unread]
+            self._bytes[:unread] = self._bytes[at : at + unread]
         self[_NEXT] = self._start
         self[_END] = self._start + unread
-        return self._room[unread:]
+        return self._bytes[unread:]
 
-    def take(self, count: int, recv_us: int) -> bool:
-        """Take the ticks out of what was received.
-
-        Args:
-            count: how many bytes were received into `room()`.
-            recv_us: their receive stamp.
-
-        Returns:
-            False when the ring has no room: once what is `waiting` is written, take again with a count of 0.
-        """
+    async def take(self, count: int) -> None:
+        """Take the ticks out of what was received just now: `count` bytes of `room()`."""
+        recv_us = received_us(self._clock.monotonic_ns())
         self[_END] += count
-        return _scan(self._address, recv_us)
+        while not _scan(self._address, recv_us):
+            waiting = self._memory[_BATCH // 8 :].view(TICK)[self[_WRITTEN] : self[_READ]]
+            if self._lossless:
+                await self._writer.write_all(waiting)
+            else:
+                self.dropped += len(waiting)
 
-    def end(self) -> None:
-        """No more bytes come: leave what is there, a frame that will never be whole."""
-        self[_PASSING] = _FOR_EVER
-        self.take(0, 0)
+    def leave(self, count: int = EVERYTHING) -> None:
+        """Leave the next bytes, whatever they are: they are no frames, or no lane's."""
+        self[_PASSING] += count
 
     @property
     def has_left(self) -> bool:
@@ -195,13 +206,7 @@ class Lane:
         """The bytes for the library, once."""
         count = self[_LEFT] - self._start
         self[_LEFT] = self._start
-        return bytes(self._room[:count])
-
-    @property
-    def waiting(self) -> npt.NDArray[np.void]:
-        """The TICK records that found no room in the ring."""
-        batch = self._memory[_BATCH // 8 :].view(TICK)
-        return batch[self[_WRITTEN] : self[_READ]]
+        return bytes(self._bytes[:count])
 
     @property
     def fates(self) -> dict[Fate, int]:
@@ -209,7 +214,7 @@ class Lane:
         return {fate: self[_FATES + 8 * fate] for fate in Fate}
 
     def __getitem__(self, offset: int) -> int:
-        return self._words[offset // 8]
+        return self._words[offset >> 3]
 
     def __setitem__(self, offset: int, number: int) -> None:
-        self._words[offset // 8] = number
+        self._words[offset >> 3] = number

@@ -28,9 +28,9 @@ __all__ = [
     "move",
     "number",
     "plain_run",
+    "set_word",
     "sixteen_bits",
     "string_end",
-    "set_word",
     "text",
     "word",
 ]
@@ -53,8 +53,13 @@ def text(characters: str) -> int:
     return int.from_bytes(characters.encode("ascii"), "little")
 
 
-def _instruction(generate: Callable[[Any, Any], Any]) -> Any:
-    """A function of compiled code from one address to an int64, made of LLVM instructions."""
+def _instruction(define: Callable[..., Any]) -> Any:
+    """A function of compiled code that becomes the LLVM instructions which `define` generates."""
+    return intrinsic(define)
+
+
+def _at(generate: Callable[[Any, Any], Any]) -> Any:
+    """The same for a function from one address to an int64."""
 
     def define(_context: _Type, _address: _Type) -> Any:
         def build(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -62,7 +67,7 @@ def _instruction(generate: Callable[[Any, Any], Any]) -> Any:
 
         return types.int64(types.int64), build
 
-    return intrinsic(define)
+    return _instruction(define)
 
 
 def _load(builder: Any, address: Any, kind: Any) -> Any:
@@ -98,20 +103,17 @@ def _digit_run(builder: Any, address: Any) -> Any:
     return _first(builder, builder.icmp_unsigned(">", digits, _all(9)))
 
 
-byte: Final[Callable[[int], int]] = _instruction(_byte)
+byte: Final[Callable[[int], int]] = _at(_byte)
 """The byte at an address."""
-word: Final[Callable[[int], int]] = _instruction(lambda builder, at: _load(builder, at, _WORD))
+word: Final[Callable[[int], int]] = _at(lambda builder, at: _load(builder, at, _WORD))
 """The eight bytes from an address on, the first one lowest."""
-plain_run: Final[Callable[[int], int]] = _instruction(_plain_run)
+plain_run: Final[Callable[[int], int]] = _at(_plain_run)
 """How many of the next sixteen bytes can stand in a JSON string as they are: ASCII, no control, quote or backslash."""
-digit_run: Final[Callable[[int], int]] = _instruction(_digit_run)
+digit_run: Final[Callable[[int], int]] = _at(_digit_run)
 """How many of the next sixteen bytes are decimal digits."""
 
 
-@intrinsic
-def set_word(_context: _Type, _address: _Type, _word: _Type) -> Any:
-    """Store a word `(address, word)`."""
-
+def _set_word(_context: _Type, _address: _Type, _word: _Type) -> Any:
     def build(target: Any, builder: Any, _signature: Any, args: Any) -> Any:
         builder.store(args[1], builder.inttoptr(args[0], _WORD.as_pointer()), align=1)
         return target.get_dummy_value()
@@ -119,19 +121,21 @@ def set_word(_context: _Type, _address: _Type, _word: _Type) -> Any:
     return types.void(types.int64, types.int64), build
 
 
-@intrinsic
-def move(_context: _Type, _to: _Type, _source: _Type, _count: _Type) -> Any:
-    """Copy bytes `(to, source, count)`; the two places may overlap."""
-
+def _move(_context: _Type, _to: _Type, _source: _Type, _count: _Type) -> Any:
     def build(target: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        byte_pointer = ir.IntType(8).as_pointer()
-        kinds = [byte_pointer, byte_pointer, _WORD]
-        memmove = builder.module.declare_intrinsic("llvm.memmove", kinds)
-        to, source = (builder.inttoptr(address, byte_pointer) for address in args[:2])
+        pointer = ir.IntType(8).as_pointer()
+        memmove = builder.module.declare_intrinsic("llvm.memmove", [pointer, pointer, _WORD])
+        to, source = (builder.inttoptr(address, pointer) for address in args[:2])
         builder.call(memmove, [to, source, args[2], ir.Constant(ir.IntType(1), 0)])
         return target.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64), build
+
+
+set_word: Final[Callable[[int, int], None]] = _instruction(_set_word)
+"""Store a word `(address, word)`."""
+move: Final[Callable[[int, int, int], None]] = _instruction(_move)
+"""Copy bytes `(to, source, count)`; the two places may overlap."""
 
 
 @compiled("int64(int64)")

@@ -229,7 +229,7 @@ def _read_trade(first: int, letters: int, symbol_word: int, tick: int) -> int:
     price, size = _decimal(price_at), _decimal(size_at)
     time_ms = _time_ms(time_at)
     buyer_made = byte(maker_at)
-    if not 0.0 < price or size < 0.0 or time_ms <= 0:
+    if price <= 0.0 or size < 0.0 or time_ms <= 0:
         return _UNSOUND
     if buyer_made not in (_TRUE, _FALSE):
         return _UNREAD
@@ -240,7 +240,9 @@ def _read_trade(first: int, letters: int, symbol_word: int, tick: int) -> int:
 
 
 @compiled("int64(int64, int64, int64, int64, int64, int64, int64)")
-def read_event(at: int, end: int, letters: int, rows: int, mask: int, recv_us: int, tick: int) -> int:
+def read_event(
+    at: int, end: int, letters: int, rows: int, mask: int, recv_us: int, tick: int
+) -> int:
     """Read one payload into a TICK.
 
     Args:

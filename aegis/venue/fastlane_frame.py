@@ -37,7 +37,9 @@ IN_EIGHT_BYTES: Final = 127
 _RESERVED: Final = 0x70
 _OPCODE: Final = 0x0F
 _KIND: Final = 0x07
-_KIND_MAX: Final = 2  # continuation, text, binary; with the bit of a control frame: close, ping, pong
+_KIND_MAX: Final = (
+    2  # continuation, text, binary; with the bit of a control frame: close, ping, pong
+)
 _SHORT_MAX: Final = 125
 _TWO_BYTES_MAX: Final = 0xFFFF
 _HIGH_MAX: Final = 1 << 29

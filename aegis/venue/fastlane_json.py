@@ -1,7 +1,7 @@
-"""Steps over JSON for the fast lane: where a value ends, or that the lane leaves it.
+r"""Steps over JSON for the fast lane: where a value ends, or that the lane leaves it.
 
 Each function takes the address where something begins and returns the address behind it, or `LEFT` for what is no
-JSON (RFC 8259) or outside the part of it that is read here: no white space between tokens, ASCII only, no `\\u`,
+JSON (RFC 8259) or outside the part of it that is read here: no white space between tokens, ASCII only, no `\u`,
 nested at most `DEPTH_MAX` deep. The slow path decides about whatever is left, so being narrow costs time, never a
 tick; being wider than the slow path would let through what it refuses.
 """

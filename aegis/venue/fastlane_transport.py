@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 import trio
 
@@ -30,6 +30,9 @@ class Transport(Protocol):
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send all of it; errors as for `receive_into`."""
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait until the connection takes bytes."""
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -68,6 +71,10 @@ class TcpTransport:
         """As `Transport` says."""
         await self._stream.send_all(data)
 
+    async def wait_send_all_might_not_block(self) -> None:
+        """As `Transport` says."""
+        await self._stream.wait_send_all_might_not_block()
+
     async def aclose(self) -> None:
         """As `Transport` says."""
         await self._stream.aclose()
@@ -94,6 +101,7 @@ class TlsTransport:
         self._tls: Final = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         self._raw: Final = memoryview(bytearray(_RAW_BYTES))
         self._sending: Final = trio.Lock()
+        self._more = True  # what came behind the handshake
         self._ended = False
 
     async def do_handshake(self) -> None:
@@ -117,14 +125,16 @@ class TlsTransport:
 
     async def receive_into(self, room: memoryview) -> int:
         """As `Transport` says."""
-        await trio.lowlevel.checkpoint_if_cancelled()
-        while True:
-            count = self._decrypt(room)
-            if self._outgoing.pending:  # an answer of TLS itself, as to a change of keys
-                await self._flush()
-            if count or self._ended:
-                return count
+        if self._more or self._ended:
+            await trio.lowlevel.checkpoint()
+        else:
             await self._fetch()
+        while not (count := self._decrypt(room)) and not self._ended:
+            await self._fetch()
+        self._more = count == len(room)
+        if self._outgoing.pending:  # an answer of TLS itself, as to a change of keys
+            await self._flush()
+        return count
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """As `Transport` says."""
@@ -133,6 +143,10 @@ class TlsTransport:
         except ssl.SSLError as why:
             raise trio.BrokenResourceError(f"TLS failed: {why}") from why
         await self._flush()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """As `Transport` says."""
+        await self._below.wait_send_all_might_not_block()
 
     async def aclose(self) -> None:
         """As `Transport` says."""
@@ -143,7 +157,8 @@ class TlsTransport:
         count = 0
         try:
             while count < len(room):
-                read = self._tls.read(len(room) - count, room[count:])
+                # With a buffer it returns a count, which its published types do not know.
+                read = cast("int", self._tls.read(len(room) - count, room[count:]))
                 count += read
                 if not read:
                     self._ended = True

@@ -23,6 +23,7 @@ from aegis.sim.invariants import check_venue
 from aegis.sim.routes import Route
 from aegis.store import recovery
 from aegis.store.journal import Journal, read_rows, verify
+from aegis.topics import OrderFilled, OrderRequest, SignalGenerated, TickUpdate
 from aegis.venue.addresses import Addresses
 from aegis.venue.signing import Credentials
 
@@ -92,6 +93,27 @@ async def test_engine_trades_and_agrees_with_the_exchange(tmp_path: Path) -> Non
         assert report.executor.positions == {}
         assert_books_agree(server, report, journal)
     assert own_children() == []
+
+
+async def test_engine_tells_its_story_on_the_bus(tmp_path: Path) -> None:
+    """Whoever listens hears ticks, signals, orders and fills, and can tell which belong together."""
+    async with trading(tmp_path / "j.db") as (_, engine):
+        with (
+            engine.bus.subscribe(TickUpdate) as ticks,
+            engine.bus.subscribe(SignalGenerated) as signals,
+            engine.bus.subscribe(OrderRequest) as requests,
+            engine.bus.subscribe(OrderFilled) as fills,
+        ):
+            tick, request, fill = await anext(ticks), await anext(requests), await anext(fills)
+            signal = await anext(signals)
+            while signal.signal.signal_id != request.ticket.signal_id:
+                signal = await anext(signals)
+            while fill.trade.client_id != request.client_id:
+                fill = await anext(fills)
+        assert tick.symbol in SYMBOLS
+        assert tick.bid <= tick.ask
+        assert signal.signal.symbol == request.ticket.symbol == fill.trade.symbol
+        await engine.wind_down("test")
 
 
 async def test_engine_keeps_its_positions_when_told_to(tmp_path: Path) -> None:
