@@ -135,7 +135,9 @@ def memcpy_blocks(count: int) -> float:
     rounds = count // block
 
     def send() -> None:
-        supply = numbered().view(np.uint8).reshape(-1, size)  # as bytes: one memcpy, not a copy field by field
+        supply = (
+            numbered().view(np.uint8).reshape(-1, size)
+        )  # as bytes: one memcpy, not a copy field by field
         targets = [room.view(np.uint8) for room in rooms]
         for index in range(rounds):
             await_word(read_at, index - blocks + 1)

@@ -70,7 +70,10 @@ class Context:
         self._arm(key, seconds, message, Beat.FIXED_DELAY if fixed_delay else Beat.FIXED_RATE)
 
     def after(self, key: Hashable, seconds: float, message: object) -> None:
-        """Tell this actor a message once, after a time; replaces the timer with this key."""
+        """Tell this actor a message once, after a time; replaces the timer with this key.
+
+        A tick that finds no room in the mailbox, or is dropped from it, is told again until it is handled.
+        """
         self._arm(key, seconds, message, Beat.ONCE)
 
     def cancel_timer(self, key: Hashable) -> None:

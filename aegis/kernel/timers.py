@@ -16,6 +16,8 @@ __all__ = ["Beat", "Timer", "Timers"]
 
 # Cancelled entries stay in the heap until they are due, or until there are this many and they are the majority.
 _STALE = 64
+# A repeated timer that finds no room in the mailbox has its next beat; one that ticks once has only this.
+_RETRY_NS = 10_000_000
 
 
 class Beat(Enum):
@@ -29,8 +31,8 @@ class Beat(Enum):
 class Timer:
     """One timer of one incarnation, and the receipt of its own ticks.
 
-    As their receipt it knows whether the last tick has been handled, and a tick of a cancelled timer is void: it does not
-    reach a handler even when it was in the mailbox already.
+    As their receipt it knows whether the last tick has been handled, and a tick of a cancelled timer is void: it does
+    not reach a handler even when it was in the mailbox already.
     """
 
     __slots__ = ("_deliver", "_is_out", "_on_end", "_timers", "beat", "period_ns", "void")
@@ -69,24 +71,30 @@ class Timer:
             return
         self._is_out = True
         if self._deliver(self) >= Delivery.REJECTED:
-            self._over()
+            self._lost()
 
     def done(self, value: object) -> None:
         """The tick was handled."""
-        self._over()
+        self._is_out = False
+        if self.beat is Beat.FIXED_DELAY:
+            self._arm_again(self.period_ns)
+        elif self.beat is Beat.ONCE and not self.void:
+            self._on_end()
 
     def failed(self, error: Exception) -> None:
-        """The tick was lost."""
-        self._over()
+        """The tick was dropped on its way, or the incarnation failed with it."""
+        self._lost()
 
-    def _over(self) -> None:
+    def _lost(self) -> None:
         self._is_out = False
-        if self.void:
-            return
         if self.beat is Beat.ONCE:
-            self._on_end()
+            self._arm_again(_RETRY_NS)
         elif self.beat is Beat.FIXED_DELAY:
-            self._timers.arm(self, self._timers.now_ns() + self.period_ns)
+            self._arm_again(self.period_ns)
+
+    def _arm_again(self, delay_ns: int) -> None:
+        if not self.void:
+            self._timers.arm(self, self._timers.now_ns() + delay_ns)
 
 
 class Timers:

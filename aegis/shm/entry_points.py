@@ -16,7 +16,7 @@ from numba import types
 
 from aegis.compiled import compiled, entry_point
 from aegis.shm import reading, writing
-from aegis.shm.layout import Records, word_kinds
+from aegis.shm.layout import Geometry, Records, word_kinds
 
 __all__ = [
     "arm",
@@ -73,11 +73,14 @@ def record_writer(dtype: np.dtype[Any]) -> Callable[[int, tuple[float, ...]], bo
 def batch_writer(dtype: np.dtype[Any]) -> Callable[[int, Records], int]:
     """`put_many` for a one-dimensional array of this type; -1 if its records do not lie side by side."""
 
+    item = dtype.itemsize
+    stride = Geometry(dtype, 16).stride_bytes
+
     @compiled(types.int64(types.int64, _array_of(dtype)), nogil=True)
     def write_batch(handle: int, records: Records) -> int:
         if len(records) > 1 and records.strides[0] != records.itemsize:
             return -1
-        return writing.put_many(handle, records.ctypes.data, len(records))
+        return writing.put_many_of(handle, records.ctypes.data, len(records), item, stride)
 
     return entry_point(write_batch)
 

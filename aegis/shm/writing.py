@@ -18,6 +18,7 @@ from aegis.shm.atomics import (
     load_acquire,
     load_relaxed,
     pause,
+    prefetch_to_write,
     store_relaxed,
     store_release,
     store_words,
@@ -28,6 +29,7 @@ from aegis.shm.block import (
     LIMIT,
     MASK,
     NEXT,
+    SLOTS_AT,
     STALLED,
     STRIDE,
     TABLE_AT,
@@ -62,6 +64,7 @@ __all__ = [
     "spin_room",
 ]
 
+AHEAD = 32
 _GATING = int(Standing.GATING)
 _FINISHED = int(State.FINISHED)
 
@@ -91,12 +94,24 @@ def put_many(handle: int, source: int, count: int) -> int:
 
     Each record can be read as soon as it is complete; readers asleep are woken once, at the end.
     """
-    done = load_relaxed(handle + NEXT)
     item = load_relaxed(handle + ITEM)
     stride = load_relaxed(handle + STRIDE)
+    return put_many_of(handle, source, count, item, stride)
+
+
+@inlined
+def put_many_of(handle: int, source: int, count: int, item: int, stride: int) -> int:
+    """`put_many` where the compiler knows the sizes."""
+    done = load_relaxed(handle + NEXT)
+    slots = load_relaxed(handle + SLOTS_AT)
+    mask = load_relaxed(handle + MASK)
     count = _admit(handle, done, count)
+    for index in range(min(count, AHEAD)):
+        prefetch_to_write(slots + ((done + index) & mask) * stride)
     for index in range(count):
-        slot = slot_of(handle, forward(done, index))
+        slot = slots + (forward(done, index) & mask) * stride
+        if index + AHEAD < count:
+            prefetch_to_write(slots + ((done + index + AHEAD) & mask) * stride)
         sequence = forward(done, index + 1)
         store_relaxed(slot, sequence)
         fence_release()

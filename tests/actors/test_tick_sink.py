@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -17,7 +19,7 @@ class ScriptedWriter:
 
     def __init__(self, room: int = 100) -> None:
         self.room = room
-        self.records: list[npt.NDArray[np.void]] = []
+        self.records: list[Any] = []  # numpy's void scalars, indexed by field
 
     def write(self, *words: float) -> bool:
         if len(self.records) >= self.room:

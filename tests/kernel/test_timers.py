@@ -183,6 +183,22 @@ async def test_timer_finds_a_full_mailbox(mock_clock: MockClock) -> None:
 
 
 @pytest.mark.trio
+async def test_timer_that_ticks_once_is_never_lost(mock_clock: MockClock) -> None:
+    """A tick that finds no room is told again, so a deadline that hangs on it is kept, if late."""
+    async with open_kit() as kit:
+        ticks: list[tuple[int, str]] = []
+        clockwork = await kit.spawn(
+            Clockwork, ticks, lambda a: a.ctx.after("k", 1.0, Tick("deadline"))
+        )
+        for name in ("busy", "queued", "queued"):
+            clockwork.tell(Tick(name, busy_s=1.5))
+            await kit.settle()
+        await kit.advance(10)
+        assert ticks == [(0, "busy"), (1500, "queued"), (3000, "queued"), (4500, "deadline")]
+        assert kit.system.stats().timers == 0
+
+
+@pytest.mark.trio
 @pytest.mark.parametrize("seconds", [-1, float("inf"), float("nan"), 0])
 async def test_timer_without_a_sensible_time(mock_clock: MockClock, seconds: float) -> None:
     """A time that can never come, or a period of nothing, is refused."""

@@ -44,7 +44,7 @@ def test_signing_covers_the_bytes_that_go_out() -> None:
     """Values are percent-encoded first, then signed, and the signature comes last."""
     credentials = Credentials("key", VECTORS[3][0])
     params = {
-        "symbol": "１２３４５６",
+        "symbol": "\uff11\uff12\uff13\uff14\uff15\uff16",  # full-width digits, as in the published example
         "side": "BUY",
         "type": "LIMIT",
         "timeInForce": "GTC",

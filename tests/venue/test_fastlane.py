@@ -1,0 +1,286 @@
+"""The lane against the slow path: the same bytes, the same ticks, and nothing else taken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import ExitStack
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import CloseConnection, Ping, Pong, TextMessage
+
+from aegis.actors.tick_sink import TickSink
+from aegis.kernel.clock import ManualClock
+from aegis.market.records import TICK, received_us
+from aegis.shm import Policy, Ring
+from aegis.shm.reader import Reader
+from aegis.shm.writer import Writer
+from aegis.venue.fastlane import Fate, Lane
+from aegis.venue.fastlane_symbols import SymbolTable
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "1000000BABYDOGEUSDT", "BTCUSDT_260327", "币安USDT")
+NOW_NS = 1_234_567_000
+RECV_US = received_us(NOW_NS)
+
+BOOK = b'{"e":"bookTicker","u":5123107838717,"s":"ETHUSDT","b":"2681.62","B":"1.165","a":"2681.63","A":"73.077","T":1723161256310,"E":1723161256311}'
+AGG = b'{"e":"aggTrade","E":1616202009196,"a":389551486,"s":"BTCUSDT","p":"58665.00","q":"0.043","f":621622993,"l":621622993,"T":1616202009188,"m":false}'
+TRADE = b'{"e":"trade","E":1723161256322,"T":1723161256322,"s":"BTCUSDT","t":5266583935,"p":"61800.30","q":"0.006","X":"MARKET","m":true}'
+TAKEN = (Fate.QUOTE, Fate.TRADE)
+REPLY = b'{"result":null,"id":2}'
+
+
+def combined(payload: bytes) -> bytes:
+    return b'{"stream":"btcusdt@some","data":' + payload + b"}"
+
+
+def frame(payload: bytes, first: int = 0x81) -> bytes:
+    """A server's frame."""
+    size = len(payload)
+    if size < 126:
+        return bytes([first, size]) + payload
+    if size < 1 << 16:
+        return bytes([first, 126]) + size.to_bytes(2, "big") + payload
+    return bytes([first, 127]) + size.to_bytes(8, "big") + payload
+
+
+def finish(work: Coroutine[Any, Any, Any]) -> None:
+    """Run what never waits."""
+    with pytest.raises(StopIteration):
+        work.send(None)
+
+
+class Feed:
+    """Both ways into the ring, as in the worker: what the lane leaves goes through the library to the sink."""
+
+    def __init__(self, writer: Writer, reader: Reader, *, lane: bool) -> None:
+        self._reader = reader
+        table = SymbolTable(SYMBOLS)
+        self.lane = Lane(writer, table, ManualClock(NOW_NS), lossless=True) if lane else None
+        self.sink = TickSink(writer, SYMBOLS, lossless=True)
+        self.library = Connection(ConnectionType.CLIENT)
+        self.left = b""
+        self.controls: list[object] = []
+        self._message = ""
+
+    def receive(self, data: bytes) -> None:
+        if self.lane is None:
+            self._hand_on(data)
+            return
+        while data:
+            room = self.lane.room()
+            count = min(len(room), len(data))
+            room[:count] = data[:count]
+            finish(self.lane.take(count))
+            data = data[count:]
+            self._hand_on(self.lane.left())
+
+    def _hand_on(self, data: bytes) -> None:
+        self.left += data
+        if data and not any(isinstance(event, CloseConnection) for event in self.controls):
+            self.library.receive_data(data)
+            for event in self.library.events():
+                self._handle(event)
+
+    def _handle(self, event: object) -> None:
+        if isinstance(event, TextMessage):
+            self._message += event.data
+            if event.message_finished:
+                finish(self.sink.take(self._message, RECV_US))
+                self._message = ""
+        elif isinstance(event, Ping | Pong | CloseConnection):
+            self.controls.append(event)
+
+    def ticks(self) -> list[tuple[float, ...]]:
+        found = np.zeros(1 << 12, TICK)
+        return found[: self._reader.read_into(found)].tolist()  # type: ignore[no-any-return]
+
+
+class Rings:
+    """A ring for a feed with the lane, and one for a feed without."""
+
+    def __init__(self, *ends: tuple[Writer, Reader]) -> None:
+        self._ends = ends
+
+    def agree(self, data: bytes, cuts: Sequence[int] = ()) -> dict[Fate, int]:
+        """Feed the bytes, in pieces, to both: all that can be told from outside has to be the same."""
+        fast, slow = (Feed(*end, lane=lane) for end, lane in zip(self._ends, (True, False)))
+        slow.receive(data)
+        for start, stop in pairwise([0, *cuts, len(data)]):
+            fast.receive(data[start:stop])
+        # In the ring, a frame that was left comes behind those taken after it.
+        assert sorted(fast.ticks()) == sorted(slow.ticks())
+        assert fast.controls == slow.controls
+        assert fast.sink.malformed == slow.sink.malformed
+        assert fast.sink.strangers == slow.sink.strangers
+        assert list(fast.sink.quarantine) == list(slow.sink.quarantine)
+        assert fast.lane is not None
+        return fast.lane.fates
+
+    def fate(self, payload: bytes) -> Fate:
+        """What the lane does with this payload, which the slow path has to confirm."""
+        (fate,) = (fate for fate, count in self.agree(frame(payload)).items() if count)
+        return fate
+
+
+@pytest.fixture(scope="module")
+def rings() -> Iterator[Rings]:
+    with ExitStack() as stack:
+        ends = []
+        for _ in range(2):
+            ring = stack.enter_context(Ring.create(TICK, 1 << 12))
+            ends.append((ring.writer(), ring.reader("test", policy=Policy.GATE)))
+        yield Rings(*ends)
+
+
+# ---- frames made by Hypothesis
+
+DECIMALS = st.decimals(
+    min_value=Decimal("0.00000001"), max_value=Decimal("9999999"), allow_nan=False, places=8
+).map(lambda number: f"{number:f}")
+ODD_NUMBERS = st.sampled_from(
+    ["0", "-1", "01", ".5", "5.", "1e3", "nan", "inf", "", " 1", "1_0", "0.1000000000000000055511151"]
+    + ["9007199254740993", "12345678901234567890", "0.30000000000000004", "0.0000000000000000000001"]
+)  # fmt: skip
+ASCII = st.characters(min_codepoint=0x20, max_codepoint=0x7E)
+PLAIN = st.characters(min_codepoint=0x20, max_codepoint=0x7E, exclude_characters='"\\')
+KEYS = st.text(PLAIN, max_size=12).filter(lambda key: key != "data")
+
+
+def json_values(characters: st.SearchStrategy[str], keys: st.SearchStrategy[str]) -> Any:
+    return st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(characters, max_size=30),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3),
+    )
+
+
+TIMES = st.integers(1, 4_000_000_000_000)
+ODD_TIMES = st.sampled_from(
+    [0, -1, 4_611_686_018_428, 9_223_372_036_854, "1616202009188", 1.5, None]
+)
+EXTRAS = st.dictionaries(KEYS, json_values(ASCII, KEYS), max_size=4)
+ODD_KEYS = st.text(ASCII, max_size=12) | st.sampled_from(["data", "stream", "e", "s", "b", "p"])
+ODD_EXTRAS = st.dictionaries(ODD_KEYS, json_values(st.characters(), ODD_KEYS), max_size=4)
+
+
+@st.composite
+def events(draw: st.DrawFn, *, odd: bool) -> dict[str, object]:
+    """An event as the exchange sends it, its keys in any order; `odd` ones are wrong in places."""
+    name = draw(st.sampled_from(["bookTicker", "aggTrade", "trade"]))
+    symbol: st.SearchStrategy[object] = st.sampled_from(SYMBOLS[:4])
+    number: st.SearchStrategy[object] = DECIMALS
+    time: st.SearchStrategy[object] = TIMES
+    flag: st.SearchStrategy[object] = st.booleans()
+    if odd:
+        symbol |= st.sampled_from([SYMBOLS[4], "DOGEUSDT", 'X"Y', "", 5])
+        number |= ODD_NUMBERS | st.integers(-5, 5) | st.none()
+        time |= ODD_TIMES
+        flag |= st.sampled_from(["true", 1, None])
+    extras = ODD_EXTRAS if odd else EXTRAS
+    event = {**draw(extras), "e": name, "E": draw(time), "T": draw(time), "s": draw(symbol)}
+    if name == "bookTicker":
+        low, high = sorted([draw(DECIMALS), draw(DECIMALS)], key=Decimal)
+        event |= {"b": low, "a": high, "B": draw(number), "A": draw(number), "u": 1}
+        if odd:
+            event |= {"b": draw(number), "a": draw(number)}
+    else:
+        event |= {"p": draw(number), "q": draw(number), "m": draw(flag), "a": 5, "f": 1, "l": 1}
+    if odd:
+        for key in draw(st.lists(st.sampled_from(sorted(event)), max_size=1)):
+            del event[key]
+    return dict(draw(st.permutations(list(event.items()))))
+
+
+@st.composite
+def payloads(draw: st.DrawFn, *, odd: bool) -> bytes:
+    """An event as JSON, bare or combined; odd ones may be damaged or oddly wrapped."""
+    event = draw(events(odd=odd))
+    wrapped: object = event
+    form = draw(st.sampled_from(["bare", "combined", "data first"] + ["strange"] * odd))
+    if form == "combined":
+        wrapped = {"stream": "a@b", "data": event}
+    elif form == "data first":
+        wrapped = {"data": event, "stream": "a@b"}
+    elif form == "strange":
+        wrapped = {**draw(ODD_EXTRAS), "data": event, **draw(ODD_EXTRAS)}
+    spaces = draw(st.booleans()) and odd
+    text = json.dumps(
+        wrapped, separators=(", ", ": ") if spaces else (",", ":"), ensure_ascii=not odd
+    ).encode()
+    if not odd or draw(st.booleans()):
+        return text
+    at = draw(st.integers(0, len(text) - 1))
+    kept = draw(st.integers(0, 2))
+    return text[:at] + draw(st.binary(max_size=2)) + text[at + kept :]
+
+
+def is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+@st.composite
+def server_frames(draw: st.DrawFn) -> bytes:
+    """One frame, or the frames of one message, as a server may send them."""
+    kind = draw(st.sampled_from(["event", "event", "event", "odd", "control", "parts", "binary"]))
+    if kind == "control":
+        return frame(draw(st.binary(max_size=125)), draw(st.sampled_from([0x89, 0x8A])))
+    if kind == "binary":
+        return frame(draw(st.binary(max_size=200)), 0x82)
+    payload = draw(payloads(odd=kind == "odd").filter(is_utf8))
+    if kind != "parts":
+        return frame(payload)
+    cuts = sorted(draw(st.lists(st.integers(0, len(payload)), min_size=1, max_size=3)))
+    parts = [payload[a:b] for a, b in zip([0, *cuts], [*cuts, len(payload)], strict=True)]
+    between = draw(st.sampled_from([b"", frame(b"hi", 0x89)]))
+    whole = frame(parts[0], 0x01)
+    for part in parts[1:-1]:
+        whole += between + frame(part, 0x00)
+    return whole + between + frame(parts[-1], 0x80)
+
+
+@given(payloads(odd=False))
+def test_lane_takes_every_sound_event(rings: Rings, payload: bytes) -> None:
+    """Keys in any order, unknown keys of any kind, both forms: what the exchange may send is taken."""
+    assert rings.fate(payload) in TAKEN
+
+
+@settings(max_examples=400)
+@given(payloads(odd=True).filter(is_utf8))
+def test_lane_takes_nothing_that_the_slow_path_reads_otherwise(
+    rings: Rings, payload: bytes
+) -> None:
+    """Damaged, incomplete, wrong or strange: the outcome is always that of the slow path."""
+    rings.agree(frame(payload))
+
+
+@given(st.lists(server_frames(), max_size=12), st.data())
+def test_lane_agrees_on_streams_cut_anywhere(
+    rings: Rings, frames: list[bytes], data: st.DataObject
+) -> None:
+    """Control frames, messages in parts and binary ones between events, in any pieces."""
+    stream = b"".join(frames)
+    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=8).map(sorted))
+    rings.agree(stream, cuts)
+
+
+def test_lane_agrees_on_every_cut(rings: Rings) -> None:
+    """Cut at each single byte, and into single bytes."""
+    odd = AGG.replace(b"58665.00", b"1e3")
+    long = combined(BOOK[:-1] + b',"note":"' + b"x" * 70_000 + b'"}')
+    stream = frame(BOOK) + frame(b"ping", 0x89) + frame(combined(AGG)) + frame(odd) + frame(REPLY)
+    stream += frame(TRADE[:50], 0x01) + frame(b"", 0x8A) + frame(TRADE[50:], 0x80) + frame(TRADE)
+    for cut in range(len(stream) + 1):
+        fates = rings.agree(stream, [cut])
+        assert (fates[Fate.QUOTE], fates[Fate.TRADE]) == (1, 2)
+    rings.agree(stream, list(range(1, len(stream))))
+    rings.agree(frame(long) + stream, list(range(1_000, 70_000, 4_999)))
