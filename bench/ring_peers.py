@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from bench.report import expect
-from bench.ring_work import Lateness, between, now_ns, paced, per_second
+from bench.ring_work import Lateness, Sending, between, now_ns, paced, per_second
 
 RECORD: Final = struct.Struct("<qQdddd")
 Numbers = Iterator[tuple[Any, ...]]
@@ -33,7 +33,7 @@ def packed(number: int) -> bytes:
     return RECORD.pack(number, 0, 0.5, 0.0, 0.0, 0.0)
 
 
-def rate(count: int, send: Callable[[], None], records: Callable[[], Numbers]) -> float:
+def rate(count: int, send: Callable[[], Sending], records: Callable[[], Numbers]) -> float:
     """Millions of records a second; each must carry its number."""
 
     def receive() -> int:
@@ -61,8 +61,9 @@ def struct_ring(count: int) -> float:
         once, again = cursor.unpack_from(memory, offset)[0], cursor.unpack_from(memory, offset)[0]
         return int(once) if once == again and once >= last else last
 
-    def send() -> None:
+    def send() -> Sending:
         read = 0
+        yield
         for number in range(count):
             while number - read >= slots:
                 read = cursor_at(128, read)
@@ -86,7 +87,8 @@ def mp_queue(count: int) -> float:
     """`multiprocessing.Queue` of tuples."""
     queue: Any = multiprocessing.get_context("fork").Queue(16_384)
 
-    def send() -> None:
+    def send() -> Sending:
+        yield
         for number in range(count):
             queue.put((number, 0, 0.5, 0.0, 0.0, 0.0))
         queue.close()
@@ -103,7 +105,8 @@ def mp_pipe(count: int) -> float:
     here, there = multiprocessing.Pipe(duplex=False)
     with here, there:
 
-        def send() -> None:
+        def send() -> Sending:
+            yield
             for number in range(count):
                 there.send_bytes(packed(number))
 
@@ -119,7 +122,8 @@ def stream_socket(count: int) -> float:
     here, there = socket.socketpair()
     with here, there:
 
-        def send() -> None:
+        def send() -> Sending:
+            yield
             for number in range(count):
                 there.sendall(packed(number))
 
@@ -140,7 +144,8 @@ def packet_socket_lateness(count: int, gap_ns: int) -> Lateness:
     late = Lateness(count)
     with here, there:
 
-        def send() -> None:
+        def send() -> Sending:
+            yield
             for losses in paced(count, gap_ns):
                 there.send(RECORD.pack(now_ns(), losses, 0.5, 0.0, 0.0, 0.0))
 
@@ -159,9 +164,10 @@ def zmq_ipc(zmq: Any, count: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         address = f"ipc://{folder}/socket"
 
-        def send() -> None:
+        def send() -> Sending:
             with zmq.Context() as context, context.socket(zmq.PUSH) as push:
                 push.connect(address)
+                yield
                 for number in range(count):
                     push.send(packed(number))
 
@@ -179,7 +185,8 @@ def faster_fifo_queue(module: Any, count: int, size: int) -> float:
     queue = module.Queue(1 << 22)
     make = [(number, 0, 0.5, 0.0, 0.0, 0.0) for number in range(count)]
 
-    def send() -> None:
+    def send() -> Sending:
+        yield
         for start in range(0, count, size):
             queue.put_many(make[start : start + size], timeout=30)
 
@@ -217,12 +224,13 @@ def iceoryx(iox: Any, count: int, size: int) -> float:
         wanted = wanted.subscriber_max_buffer_size(256).enable_safe_overflow(False)
         return node, wanted.open_or_create()  # the node has to live as long as its service
 
-    def send() -> None:
+    def send() -> Sending:
         _node, made = service()
         publisher = made.publisher_builder().backpressure_strategy(patient).create()
         sample = Sample()
         for record in sample.records:
             record.bid = 0.5
+        yield
         while made.dynamic_config.number_of_subscribers < 1:
             pass
         for start in range(0, count, size):

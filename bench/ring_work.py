@@ -6,7 +6,7 @@ import mmap
 import os
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numba
@@ -30,26 +30,34 @@ now_ns = time.perf_counter_ns
 _CORES: Final = sorted(os.sched_getaffinity(0))
 
 
-def between(send: Callable[[], None], receive: Callable[[], float]) -> float:
+Sending = Iterator[None]
+"""What a child does: everything up to its first `yield` is preparation."""
+
+
+def between(send: Callable[[], Sending], receive: Callable[[], float]) -> float:
     """Run both at once, in a child on one core and here on another; return what `receive` returns."""
-    go, gone = os.pipe()
+    ready, go = os.eventfd(0), os.eventfd(0)
     pid = os.fork()
     if pid == 0:
         os.sched_setaffinity(0, _CORES[:1])
-        os.read(go, 1)
         try:
-            send()
+            sending = send()
+            next(sending)
+            os.eventfd_write(ready, 1)
+            os.eventfd_read(go)
+            next(sending, None)
         finally:
             os._exit(0)
     os.sched_setaffinity(0, _CORES[-1:])
-    os.write(gone, b"!")
+    os.eventfd_read(ready)
+    os.eventfd_write(go, 1)
     try:
         return receive()
     finally:
         os.waitpid(pid, 0)
         os.sched_setaffinity(0, _CORES)
+        os.close(ready)
         os.close(go)
-        os.close(gone)
 
 
 def per_second(count: int, receive: Callable[[], int]) -> float:
@@ -87,9 +95,10 @@ def ring_singles(count: int) -> float:
     """One Python call a record; read in place, all that is there at once."""
     with Ring.create(TICK) as ring, ring.reader("r", policy=Policy.GATE, waiting=SPIN) as reader:
 
-        def send() -> None:
+        def send() -> Sending:
             with ring.writer() as writer:
                 write = writer.write
+                yield
                 for number in range(count):
                     while not write(number % NUMBERS, 0, 0.5, 0.0, 0.0, 0.0):
                         pass
@@ -101,10 +110,11 @@ def ring_batches(count: int, size: int) -> float:
     """One call a batch of `size`; read in place."""
     with Ring.create(TICK) as ring, ring.reader("r", policy=Policy.GATE, waiting=SPIN) as reader:
 
-        def send() -> None:
+        def send() -> Sending:
             supply = numbered()
             batches = [supply[start : start + size] for start in range(0, NUMBERS, size)]
             with ring.writer() as writer:
+                yield
                 for index in range(count // size):
                     batch = batches[index % len(batches)]
                     written = writer.write_batch(batch)
@@ -134,11 +144,12 @@ def memcpy_blocks(count: int) -> float:
     rooms = [np.frombuffer(memory, TICK, block, 4096 + at * size) for at in range(blocks)]
     rounds = count // block
 
-    def send() -> None:
+    def send() -> Sending:
         supply = (
             numbered().view(np.uint8).reshape(-1, size)
         )  # as bytes: one memcpy, not a copy field by field
         targets = [room.view(np.uint8) for room in rooms]
+        yield
         for index in range(rounds):
             await_word(read_at, index - blocks + 1)
             targets[index % blocks][:] = supply[index % len(supply)]
@@ -208,10 +219,12 @@ def line_hop_ns(count: int) -> float:
     memory = mmap.mmap(-1, 4096)
     words = np.frombuffer(memory, np.int64)
     ping, pong = int(words.ctypes.data), int(words.ctypes.data) + 1024
-    return between(
-        lambda: expect(volley_words(pong, ping, count, 0), count),
-        lambda: _half_trip(lambda: volley_words(ping, pong, count, 1), count),
-    )
+
+    def answer() -> Sending:
+        yield
+        expect(volley_words(pong, ping, count, 0), count)
+
+    return between(answer, lambda: _half_trip(lambda: volley_words(ping, pong, count, 1), count))
 
 
 def ring_hop_ns(count: int) -> float:
@@ -225,8 +238,9 @@ def ring_hop_ns(count: int) -> float:
         pong.reader("r") as there,
     ):
 
-        def answer() -> None:
+        def answer() -> Sending:
             with ping.writer() as writer:
+                yield
                 expect(volley_records(writer.handle, there.handle, at, count, 0), count)
 
         def serve() -> float:
@@ -288,9 +302,10 @@ def ring_lateness(count: int, gap_ns: int, waiting: Waiting) -> Lateness:
     late = Lateness(count)
     with Ring.create(TICK) as ring, ring.reader("r", waiting=waiting) as reader:
 
-        def send() -> None:
+        def send() -> Sending:
             with ring.writer() as writer:
                 write = writer.write
+                yield
                 for losses in paced(count, gap_ns):
                     write(now_ns(), losses, 0.5, 0.0, 0.0, 0.0)
 

@@ -7,10 +7,11 @@ from decimal import Decimal
 from typing import Any, ClassVar, Final
 
 import attrs
+import structlog
 
 from aegis.actors.delivery import deliver
 from aegis.actors.latency import Latency, LatencyReport
-from aegis.errors import Unavailable
+from aegis.errors import Refused, Unavailable
 from aegis.kernel import Actor, ActorRef, Level, Priority, on
 from aegis.kernel.bus import Bus
 from aegis.messages import (
@@ -52,6 +53,8 @@ SWEEP_S: Final = 1.0
 ANSWER_AGE_NS_MAX: Final = 3_000_000_000
 """A market order that is open for longer than this has lost an event: ask."""
 _STAMP_MASK: Final = 0xFFFFFFFF
+
+_log = structlog.get_logger(__name__)
 
 
 @attrs.define
@@ -256,7 +259,11 @@ class Executor(Actor):
                 self._hear(NotFound(order.client_id))
                 return
             trades = await self._venue.trades_of(order.symbol, order.client_id, view.exchange_id)
-        except Unavailable:
+        except (
+            Unavailable,
+            Refused,
+        ) as why:  # a refused question is no answer about the order either
+            _log.warning("order_not_resolved", order=order.client_id, why=str(why))
             self._flights[order.client_id].asking = False
             self._resolve_later(order.client_id)
             return

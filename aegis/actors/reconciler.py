@@ -10,7 +10,7 @@ import trio
 
 from aegis.actors.delivery import deliver
 from aegis.actors.executor import ExecutorReport
-from aegis.errors import Unavailable
+from aegis.errors import Refused, Unavailable
 from aegis.kernel import Actor, ActorRef, Level, Priority, on
 from aegis.messages import Reconcile, Record, Report
 from aegis.orders.reconciliation import Books, differences
@@ -71,7 +71,7 @@ class Reconciler(Actor):
         try:
             account = await self._venue.account()
             their_open = frozenset(view.client_id for view in await self._venue.open_orders())
-        except Unavailable as why:
+        except (Unavailable, Refused) as why:
             return [f"the exchange could not be asked: {why}"]
         ours: ExecutorReport = await self._executor.ask(Report(), timeout=_ASK_TIMEOUT_S)
         return differences(

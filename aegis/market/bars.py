@@ -15,7 +15,8 @@ The rules, all of them:
 * An interval without a trade makes no bar. A flat bar would be an invented price, and a run of them would shrink the
   ATR of a quiet symbol, and with it every stop, towards zero.
 * A GAP marks the forming bar as broken, and the bar of the next trade as well, if that is another one: both may miss
-  trades. A broken bar counts in everything that follows, but no entry is decided on it.
+  trades. So may a symbol's first bar, which began before anybody listened. A broken bar counts in everything that
+  follows, but no entry is decided on it.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ BAR: Final = np.dtype(
 )
 
 FLAG_BROKEN: Final = 1
-"""The stream was interrupted while this bar formed, or just before its first trade."""
+"""It may miss trades: the stream was interrupted while it formed, or was not yet there when it began."""
 
 HISTORY: Final = 256
 """Closed bars kept a symbol: a ring, indexed by the bar's number modulo this."""

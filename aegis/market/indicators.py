@@ -57,12 +57,8 @@ INDICATORS: Final = np.dtype(
         ("falls", "<f8"),
         ("closes", MOMENTS),
         ("returns", MOMENTS),
-        (
-            "top",
-            "<i8",
-            (2,),
-        ),  # the bar with the highest high, and with the lowest low, of the stochastic's window
-        ("fast_k", "<f8", (3,)),
+        ("top", "<i8", (2,)),  # the bars with the highest high and lowest low of the window
+        ("fast_k", "<f8", (3,)),  # the last three
         ("mean_k", "<f8", (3,)),
     ],
     align=True,

@@ -84,7 +84,7 @@ class Parameters:
     macd_signal: int = attrs.field(default=9, validator=ge(1))
     adx_period: int = attrs.field(default=14, validator=ge(2))
     stochastic_period: int = attrs.field(default=14, validator=_between(1, MAX_WINDOW))
-    volatility_period: int = attrs.field(default=20, validator=_between(2, MAX_WINDOW - 2))
+    volatility_period: int = attrs.field(default=20, validator=_between(2, MAX_WINDOW - 1))
     pool_atr: float = attrs.field(default=0.1, validator=_positive())
     block_by_close: bool = False
     kept: int = attrs.field(default=16, validator=_between(1, MAX_KEPT))

@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from aegis.market.bars import BAR, HISTORY
+from aegis.market.bars import BAR, FLAG_BROKEN, HISTORY
 from aegis.market.features import FEATURES
 from aegis.market.flow import FLOW
 from aegis.market.indicators import INDICATORS, VALUES
@@ -31,10 +31,7 @@ ROW: Final = np.dtype(
     [
         ("event_ns", "<i8"),  # newest event time seen
         ("trade_ns", "<i8"),  # newest event time of a trade
-        (
-            "start_ns",
-            "<i8",
-        ),  # trades before it are late: start of the forming bar, or end of the last one
+        ("start_ns", "<i8"),  # of the forming bar, or end of the last one: before it is late
         ("end_ns", "<i8"),  # end of the forming bar: a trade at or after it closes the bar
         ("bid", "<f8"),  # best bid and ask of the last quote, 0 before the first
         ("ask", "<f8"),
@@ -45,7 +42,7 @@ ROW: Final = np.dtype(
         ("stop_short", "<f8"),  # of a short position, +inf while none is armed
         ("recv_us", "<u4"),  # receive stamp of the last tick
         ("symbol", "<u2"),  # the number of this row
-        ("gap", "<u2"),  # FLAG_BROKEN from a GAP to the next trade
+        ("gap", "<u2"),  # FLAG_BROKEN from a GAP, and from the beginning, to the next trade
         ("ticks", "<i8"),  # the sum of the five below
         ("quotes", "<i8"),
         ("trades", "<i8"),  # merged into a bar
@@ -85,8 +82,11 @@ def parameter_record(parameters: Parameters) -> NDArray[np.void]:
 
 def empty_state(symbols: int) -> NDArray[np.void]:
     """The state before the first tick: a ROW array of `symbols` rows, with no stop armed and nothing warm."""
-    state = np.zeros(symbols, ROW)
+    state = np.empty(symbols, ROW)
+    # Written, not only asked for: the pages are there before the market is, and no step waits for one.
+    state.view(np.uint8).fill(0)
     state["symbol"] = np.arange(symbols)
+    state["gap"] = FLAG_BROKEN  # the first bar began before anybody listened
     state["stop_long"] = -math.inf
     state["stop_short"] = math.inf
     state["flow"]["queue"] = math.nan
@@ -110,8 +110,8 @@ def empty_state(symbols: int) -> NDArray[np.void]:
 def arm_stop(state: NDArray[np.void], symbol: int, side: int, price: float) -> None:
     """Guard an open position: the next tick at or beyond `price` writes one EXIT signal, and disarms.
 
-    Each stop is one aligned 8-byte store with no flag beside it, so it can never be seen half set by a step that runs
-    in another thread.
+    Call it from the thread that steps, or between two steps: a hit of the old stop at the same moment would disarm the
+    new one. Each stop is one aligned 8-byte store with no flag beside it, so it is never seen half set.
 
     Args:
         state: a ROW array.

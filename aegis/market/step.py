@@ -212,6 +212,14 @@ def step(ticks: Any, count: int, state: Any, parameters: Any, outbox: Any) -> in
     return outbox[0].written  # type: ignore[no-any-return]
 
 
+@inlined
+def end_of(bar: Any, parameters: Any) -> int:
+    """Where a closed bar ends: what comes before is late."""
+    if parameters.bar_kind == _TIME:
+        return bar.start_ns + parameters.interval_ms * 1_000_000  # type: ignore[no-any-return]
+    return bar.known_ns  # type: ignore[no-any-return]
+
+
 @compiled(
     numba.types.int64(
         array_of(BAR, readonly=True),
@@ -250,5 +258,5 @@ def take_bars(bars: Any, symbols: Any, count: int, state: Any, parameters: Any, 
             continue
         close_bar(row, bar, parameters[0])
         propose_entry(row, bar, parameters[0], outbox[0])
-        row.start_ns = bar.known_ns
+        row.start_ns = end_of(bar, parameters[0])
     return outbox[0].written  # type: ignore[no-any-return]

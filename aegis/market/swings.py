@@ -33,13 +33,10 @@ SWING: Final = np.dtype(
         ("level", "<f8"),  # the pivot's price
         ("bar", "<i8"),  # the number of its bar
         ("stands", "<i8"),  # 1 until a close beyond it, 0 then and before the first
-        # The deepest bar since the pivot, on the other side: the order block, should the pivot break.
+        # The deepest bar since the pivot: the order block, should the pivot break.
         ("deep_bar", "<i8"),
-        ("deep", "<f8"),  # its extreme on the other side, mirrored so that deeper is more
-        (
-            "deep_back",
-            "<f8",
-        ),  # its extreme on this side, mirrored so that it is the zone's other edge
+        ("deep", "<f8"),  # its extreme on the other side, mirrored as that side is: deeper is more
+        ("deep_back", "<f8"),  # its extreme on this side, mirrored as this side is
     ],
     align=True,
 )

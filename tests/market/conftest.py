@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -160,3 +162,26 @@ def eurusd(smc_folder: Path, make_bars: Any) -> NDArray[np.void]:
     bars["start_ns"] = np.array(times, "datetime64[ns]").astype(np.int64)
     bars["known_ns"] = bars["start_ns"] + 15 * MINUTE_NS
     return bars
+
+
+@pytest.fixture(scope="session", params=["btcusdt_20240808", "ethusdt_20240808"])
+def recorded_ticks(request: pytest.FixtureRequest) -> NDArray[np.void]:
+    """The quotes and trades of a recording of Binance USD-M, in order of arrival."""
+    path = RECORDED / "recordings" / f"{request.param}.gz"
+    if not path.exists():
+        pytest.skip(f"no recording at {path}")
+    with gzip.open(path, "rt") as lines:
+        frames = [json.loads(line.partition(" ")[2]).get("data", {}) for line in lines]
+    known = [frame for frame in frames if frame.get("e") in ("trade", "bookTicker")]
+    ticks = np.zeros(len(known), TICK)
+    for tick, frame in zip(ticks, known, strict=True):
+        tick["event_ns"] = frame["T"] * 1_000_000
+        if frame["e"] == "trade":
+            tick["kind"] = TickKind.TRADE
+            tick["bid"] = tick["ask"] = float(frame["p"])
+            tick["bid_size" if frame["m"] else "ask_size"] = float(frame["q"])
+        else:
+            tick["kind"] = TickKind.QUOTE
+            for name, key in (("bid", "b"), ("ask", "a"), ("bid_size", "B"), ("ask_size", "A")):
+                tick[name] = float(frame[key])
+    return ticks

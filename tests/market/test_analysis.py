@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from aegis.errors import Broken
 from aegis.market.analysis import Analysis
@@ -87,6 +88,20 @@ def test_bar_out_of_order_is_refused(walk_bars: Any) -> None:
     analysis.take_bars(np.array([0, 7], np.uint16), bars[3:5])
     counts = analysis.counts()
     assert (counts["bars"], counts["bars_refused"], counts["strays"]) == (10, 1, 1)
+
+
+def test_bars_of_one_analysis_are_taken_by_another(
+    make_analysis: Any, recorded_ticks: NDArray[np.void]
+) -> None:
+    """Closed bars can be handed on: all are taken, and trades of their time are late after that."""
+    source, sink = make_analysis(), make_analysis()
+    source.step(recorded_ticks)
+    bars = source.bars(0)
+    sink.take_bars(np.zeros(len(bars), np.uint16), bars)
+    assert sink.bars(0).tolist() == bars.tolist()
+    sink.step(recorded_ticks)
+    assert sink.counts()["late"] > 0
+    assert sink.bars(0)["start_ns"].tolist() == source.bars(0)["start_ns"].tolist()
 
 
 def test_bars_do_not_overtake_the_forming_bar(

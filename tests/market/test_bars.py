@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from aegis.market.analysis import Analysis
 from aegis.market.bars import FLAG_BROKEN, HISTORY
@@ -28,7 +29,7 @@ def test_bar_holds_its_trades(tape: Any, make_analysis: Any) -> None:
     assert [bar[name] for name in ("open", "high", "low", "close")] == [10.0, 12.0, 9.0, 11.0]
     assert (bar["volume"], bar["signed_volume"], bar["trades"]) == (7.5, 4.5, 4)
     assert bar["value"] == 10.0 * 2 + 12.0 + 9.0 * 4 + 11.0 * 0.5
-    assert bar["flags"] == 0
+    assert bar["flags"] == FLAG_BROKEN  # nobody knows what was traded before the first tick
 
 
 @pytest.mark.parametrize("interval_ms", [100, 1000, 60_000, 86_400_000])
@@ -79,29 +80,31 @@ def test_empty_intervals_make_no_bar(tape: Any, make_analysis: Any) -> None:
 
 
 def test_gap_breaks_the_forming_bar(tape: Any, make_analysis: Any) -> None:
-    """The bar that forms at a gap is broken, and the next one is whole again."""
-    tape.trade(0, 10.0).gap(100).trade(200, 10.0).trade(1000, 10.0).trade(2000, 10.0)
+    """The bar that forms at a gap is broken, as the first one is, and the next one is whole again."""
+    tape.trade(0, 10.0).trade(1000, 10.0).trade(2000, 10.0).gap(2100).trade(2200, 10.0)
     analysis = make_analysis()
-    analysis.step(tape.ticks())
-    assert analysis.bars(0)["flags"].tolist() == [FLAG_BROKEN, 0]
-    assert (analysis.counts()["gaps"], analysis.counts()["broken_bars"]) == (1, 1)
+    analysis.step(tape.trade(3000, 10.0).trade(4000, 10.0).ticks())
+    assert analysis.bars(0)["flags"].tolist() == [FLAG_BROKEN, 0, FLAG_BROKEN, 0]
+    assert (analysis.counts()["gaps"], analysis.counts()["broken_bars"]) == (1, 2)
 
 
 def test_gap_between_bars_breaks_both(tape: Any, make_analysis: Any) -> None:
     """A gap that lasts into the next interval breaks the bar before it and the bar after it."""
-    tape.trade(0, 10.0).gap(900).trade(1500, 10.0).trade(2000, 10.0).trade(3000, 10.0)
+    tape.trade(0, 10.0).trade(1000, 10.0).gap(1900).trade(2500, 10.0).trade(3000, 10.0)
     analysis = make_analysis()
-    analysis.step(tape.ticks())
-    assert analysis.bars(0)["flags"].tolist() == [FLAG_BROKEN, FLAG_BROKEN, 0]
+    analysis.step(tape.trade(4000, 10.0).ticks())
+    assert analysis.bars(0)["flags"].tolist() == [FLAG_BROKEN, FLAG_BROKEN, FLAG_BROKEN, 0]
 
 
 def test_gap_of_one_symbol_is_its_own(tape: Any, make_analysis: Any) -> None:
     """A gap in one symbol's stream does not break another's bar."""
-    tape.trade(0, 10.0).trade(0, 20.0, symbol=1).gap(100).trade(1000, 10.0)
+    for symbol in (0, 1):
+        tape.trade(0, 10.0, symbol=symbol).trade(1000, 10.0, symbol=symbol)
+    tape.gap(1100).trade(2000, 10.0).trade(2000, 10.0, symbol=1)
     analysis = make_analysis(symbols=2)
-    analysis.step(tape.trade(1000, 20.0, symbol=1).ticks())
-    assert analysis.bars(0)["flags"].tolist() == [FLAG_BROKEN]
-    assert analysis.bars(1)["flags"].tolist() == [0]
+    analysis.step(tape.ticks())
+    assert analysis.bars(0)["flags"].tolist() == [FLAG_BROKEN, FLAG_BROKEN]
+    assert analysis.bars(1)["flags"].tolist() == [FLAG_BROKEN, 0]
 
 
 def test_history_keeps_the_last_bars_in_order(make_analysis: Any) -> None:
@@ -197,3 +200,32 @@ def test_bars_equal_grouping_by_interval(steps: list[tuple[int, int, int]]) -> N
     fields = ["open", "high", "low", "close", "volume", "signed_volume", "trades"]
     assert analysis.bars(0)[fields].tolist() == expected
     assert analysis.counts()["late"] == late
+
+
+@pytest.mark.parametrize("interval_ms", [100, 1000, 60_000])
+def test_bars_of_a_recording_are_its_klines(
+    make_analysis: Any, recorded_ticks: NDArray[np.void], interval_ms: int
+) -> None:
+    """Of real trades, each closed bar is the kline of its interval: what all trades with a time in it make."""
+    analysis = make_analysis(interval_ms=interval_ms)
+    analysis.step(recorded_ticks)
+    counts = analysis.counts()
+    is_trade = (recorded_ticks["kind"] == TickKind.TRADE) & (recorded_ticks["bid"] > 0)
+    trades = recorded_ticks[is_trade]
+    assert (counts["late"], counts["trades"]) == (0, len(trades))
+    quantity = trades["ask_size"] + trades["bid_size"]
+    starts = trades["event_ns"] // (interval_ms * 1_000_000) * (interval_ms * 1_000_000)
+    bars = analysis.bars(0)
+    assert len(bars) == min(HISTORY, len(np.unique(starts)) - 1)
+    for bar in bars:
+        inside = np.flatnonzero(starts == bar["start_ns"])
+        price = trades["bid"][inside]
+        assert [bar[name] for name in ("open", "high", "low", "close")] == [
+            price[0],
+            price.max(),
+            price.min(),
+            price[-1],
+        ]
+        assert bar["trades"] == len(inside)
+        assert np.isclose(bar["volume"], quantity[inside].sum(), rtol=1e-12)
+        assert np.isclose(bar["value"], (price * quantity[inside]).sum(), rtol=1e-12)

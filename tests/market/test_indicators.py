@@ -243,6 +243,17 @@ def test_indicators_equal_ta_lib_on_candles(indicators: Any, eurusd: Any) -> Non
     agree_with_ta_lib(indicators(eurusd), eurusd)
 
 
+def test_indicators_equal_ta_lib_on_a_recording(
+    indicators: Any, make_analysis: Any, recorded_ticks: NDArray[np.void]
+) -> None:
+    """On the last bars of one second of a recording, started afresh, every indicator is TA-Lib's to 1e-9."""
+    analysis = make_analysis(interval_ms=1000)
+    analysis.step(recorded_ticks)
+    bars = analysis.bars(0)
+    assert len(bars) > 200
+    agree_with_ta_lib(indicators(bars, interval_ms=1000), bars)
+
+
 @settings(max_examples=60, deadline=None)
 @given(rows=markets())
 def test_indicators_equal_ta_lib_anywhere(
@@ -253,7 +264,7 @@ def test_indicators_equal_ta_lib_anywhere(
     agree_with_ta_lib(indicators(bars), bars)
 
 
-@pytest.mark.parametrize("period", [2, 5, 50])
+@pytest.mark.parametrize("period", [2, 5, 63])
 def test_periods_are_taken(indicators: Any, walk_bars: Any, period: int) -> None:
     """Other periods than the default ones are TA-Lib's too."""
     talib = pytest.importorskip("talib")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import ExitStack
 from decimal import Decimal
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import trio
+import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wsproto.connection import Connection, ConnectionType
@@ -25,6 +30,7 @@ from aegis.shm.writer import Writer
 from aegis.venue.fastlane import Fate, Lane
 from aegis.venue.fastlane_symbols import SymbolTable
 
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "1000000BABYDOGEUSDT", "BTCUSDT_260327", "币安USDT")
 NOW_NS = 1_234_567_000
 RECV_US = received_us(NOW_NS)
@@ -32,7 +38,6 @@ RECV_US = received_us(NOW_NS)
 BOOK = b'{"e":"bookTicker","u":5123107838717,"s":"ETHUSDT","b":"2681.62","B":"1.165","a":"2681.63","A":"73.077","T":1723161256310,"E":1723161256311}'
 AGG = b'{"e":"aggTrade","E":1616202009196,"a":389551486,"s":"BTCUSDT","p":"58665.00","q":"0.043","f":621622993,"l":621622993,"T":1616202009188,"m":false}'
 TRADE = b'{"e":"trade","E":1723161256322,"T":1723161256322,"s":"BTCUSDT","t":5266583935,"p":"61800.30","q":"0.006","X":"MARKET","m":true}'
-TAKEN = (Fate.QUOTE, Fate.TRADE)
 REPLY = b'{"result":null,"id":2}'
 
 
@@ -48,6 +53,11 @@ def frame(payload: bytes, first: int = 0x81) -> bytes:
     if size < 1 << 16:
         return bytes([first, 126]) + size.to_bytes(2, "big") + payload
     return bytes([first, 127]) + size.to_bytes(8, "big") + payload
+
+
+def takes(fates: dict[Fate, int]) -> int:
+    """How many frames were taken."""
+    return fates[Fate.QUOTE] + fates[Fate.TRADE]
 
 
 def finish(work: Coroutine[Any, Any, Any]) -> None:
@@ -107,6 +117,8 @@ class Rings:
 
     def __init__(self, *ends: tuple[Writer, Reader]) -> None:
         self._ends = ends
+        self.left = b""
+        self.taken: list[tuple[float, ...]] = []
 
     def agree(self, data: bytes, cuts: Sequence[int] = ()) -> dict[Fate, int]:
         """Feed the bytes, in pieces, to both: all that can be told from outside has to be the same."""
@@ -115,13 +127,18 @@ class Rings:
         for start, stop in pairwise([0, *cuts, len(data)]):
             fast.receive(data[start:stop])
         # In the ring, a frame that was left comes behind those taken after it.
-        assert sorted(fast.ticks()) == sorted(slow.ticks())
+        self.taken, self.left = fast.ticks(), fast.left
+        assert sorted(self.taken) == sorted(slow.ticks())
         assert fast.controls == slow.controls
         assert fast.sink.malformed == slow.sink.malformed
         assert fast.sink.strangers == slow.sink.strangers
         assert list(fast.sink.quarantine) == list(slow.sink.quarantine)
         assert fast.lane is not None
         return fast.lane.fates
+
+    def lane(self) -> Lane:
+        """Another one."""
+        return Lane(self._ends[0][0], SymbolTable(SYMBOLS), ManualClock(NOW_NS), lossless=True)
 
     def fate(self, payload: bytes) -> Fate:
         """What the lane does with this payload, which the slow path has to confirm."""
@@ -251,7 +268,7 @@ def server_frames(draw: st.DrawFn) -> bytes:
 @given(payloads(odd=False))
 def test_lane_takes_every_sound_event(rings: Rings, payload: bytes) -> None:
     """Keys in any order, unknown keys of any kind, both forms: what the exchange may send is taken."""
-    assert rings.fate(payload) in TAKEN
+    assert takes(rings.agree(frame(payload))) == 1
 
 
 @settings(max_examples=400)
@@ -264,23 +281,176 @@ def test_lane_takes_nothing_that_the_slow_path_reads_otherwise(
 
 
 @given(st.lists(server_frames(), max_size=12), st.data())
-def test_lane_agrees_on_streams_cut_anywhere(
+def test_lane_leaves_exactly_what_it_does_not_take(
     rings: Rings, frames: list[bytes], data: st.DataObject
 ) -> None:
-    """Control frames, messages in parts and binary ones between events, in any pieces."""
+    """Whatever comes between events, in whatever pieces: each byte is taken or left, and in order."""
     stream = b"".join(frames)
+    alone = [rings.agree(one) for one in frames]
     cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=8).map(sorted))
-    rings.agree(stream, cuts)
+    fates = rings.agree(stream, cuts)
+    left = [one for one, fate in zip(frames, alone, strict=True) if not takes(fate)]
+    assert rings.left == b"".join(left)
+    assert takes(fates) == len(frames) - len(left)
 
 
 def test_lane_agrees_on_every_cut(rings: Rings) -> None:
-    """Cut at each single byte, and into single bytes."""
+    """Cut at each byte boundary, and cut into single bytes."""
     odd = AGG.replace(b"58665.00", b"1e3")
-    long = combined(BOOK[:-1] + b',"note":"' + b"x" * 70_000 + b'"}')
     stream = frame(BOOK) + frame(b"ping", 0x89) + frame(combined(AGG)) + frame(odd) + frame(REPLY)
     stream += frame(TRADE[:50], 0x01) + frame(b"", 0x8A) + frame(TRADE[50:], 0x80) + frame(TRADE)
     for cut in range(len(stream) + 1):
-        fates = rings.agree(stream, [cut])
-        assert (fates[Fate.QUOTE], fates[Fate.TRADE]) == (1, 2)
-    rings.agree(stream, list(range(1, len(stream))))
-    rings.agree(frame(long) + stream, list(range(1_000, 70_000, 4_999)))
+        assert takes(rings.agree(stream, [cut])) == 3
+    assert takes(rings.agree(stream, range(1, len(stream)))) == 3
+
+
+def test_lane_leaves_frames_of_64_bit_length(rings: Rings) -> None:
+    """The longest frame that is taken has a 16-bit length; a longer one passes in pieces as it comes."""
+    for length, fate in ((0xFFFF, Fate.QUOTE), (0x10000, Fate.OTHER)):
+        start = combined(BOOK[:-1] + b',"note":"')
+        start = start[:-1]
+        payload = start + b"x" * (length - len(start) - 3) + b'"}}'
+        assert len(payload) == length
+        stream = frame(payload) + frame(TRADE)
+        fates = rings.agree(stream, range(1_000, len(stream), 4_999))
+        assert (fates[fate], fates[Fate.TRADE]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "illegal",
+    [
+        b"\x81\xfe" + frame(BOOK)[2:],  # masked
+        b"\xc1" + frame(BOOK)[1:],  # said to be compressed
+        b"\x83" + frame(BOOK)[1:],  # of a kind that does not exist
+        frame(b"x" * 126, 0x89),  # a ping that is too long
+        frame(b"ping", 0x09),  # a ping in parts
+        b"\x81\x7e\x00\x05hello",  # not the shortest length
+        b"\x81\x7f" + bytes(6) + b"\x00\x05hello",
+        frame(b"", 0x80),  # the end of nothing
+        frame(b"", 0x01) + frame(BOOK),  # a message inside another
+        frame(b"\x03\xe8", 0x88),  # the end of the connection
+    ],
+)
+def test_lane_takes_nothing_behind_the_end(rings: Rings, illegal: bytes) -> None:
+    """A frame that ends the connection, by rule or by fault, is the library's with all that follows."""
+    stream = frame(AGG) + illegal + frame(BOOK) * 3
+    for cuts in ([], range(1, len(stream), 7)):
+        assert takes(rings.agree(stream, cuts)) == 1
+        assert rings.left == illegal + frame(BOOK) * 3
+
+
+def test_lane_leaves_a_frame_that_never_becomes_whole(rings: Rings) -> None:
+    """At the end of the connection what is there goes to the library."""
+    lane = rings.lane()
+    for piece in (frame(BOOK)[:100], b""):
+        lane.room()[: len(piece)] = piece
+        finish(lane.take(len(piece)))
+        assert not lane.has_left
+    lane.leave()
+    finish(lane.take(0))
+    assert lane.left() == frame(BOOK)[:100]
+
+
+@pytest.mark.parametrize(
+    ("payload", "fate"),
+    [
+        (BOOK, Fate.QUOTE),
+        (combined(BOOK), Fate.QUOTE),
+        (AGG, Fate.TRADE),
+        (TRADE, Fate.TRADE),
+        (REPLY, Fate.UNREAD),
+        (b"", Fate.UNREAD),
+        (b"[" + BOOK + b"]", Fate.UNREAD),
+        (BOOK + b" ", Fate.UNREAD),
+        (BOOK[:-1] + b',"b":"1"}', Fate.UNREAD),  # a key twice
+        (BOOK[:-1] + b',"data":1}', Fate.UNREAD),  # the slow path would take it for an envelope
+        (BOOK.replace(b'"b"', b'"\\u0062"'), Fate.UNREAD),
+        (BOOK.replace(b"ETHUSDT", b"ETH\\u0055SDT"), Fate.UNREAD),
+        (BOOK.replace(b"bookTicker", b"markPriceUpdate"), Fate.UNREAD),
+        (BOOK.replace(b"ETHUSDT", b"DOGEUSDT"), Fate.STRANGER),
+        (BOOK.replace(b'"ETHUSDT"', '"币安USDT"'.encode()), Fate.UNREAD),
+        (BOOK.replace(b"2681.62", b"2681.64"), Fate.UNSOUND),  # crossed
+        (BOOK.replace(b"2681.62", b"0.00"), Fate.UNSOUND),
+        (BOOK.replace(b"1.165", b"-1.165"), Fate.UNSOUND),
+        (BOOK.replace(b"1.165", b"0"), Fate.QUOTE),
+        (AGG.replace(b'"0.043"', b"0.043"), Fate.UNSOUND),  # a number that is no string
+        (AGG.replace(b"58665.00", b"9007199254740993"), Fate.UNSOUND),
+        (AGG.replace(b":1616202009188", b":0"), Fate.UNSOUND),
+        (AGG.replace(b"false", b'"false"'), Fate.UNREAD),
+    ],
+)
+def test_lane_says_what_became_of_a_frame(rings: Rings, payload: bytes, fate: Fate) -> None:
+    """Each reason to leave a frame has its count."""
+    assert rings.fate(payload) is fate
+
+
+@given(st.from_regex(r"\A(0|[1-9][0-9]{0,12})(\.[0-9]{1,12})?\Z"))
+def test_lane_reads_numbers_as_float_does(rings: Rings, number: str) -> None:
+    """A number is exactly what `float` says, or it is left."""
+    digits = number.replace(".", "")
+    exact = int(digits) <= 1 << 53 and len(digits) <= 18
+    payload = AGG.replace(b"0.043", number.encode())
+    assert rings.fate(payload) is (Fate.TRADE if exact else Fate.UNSOUND)
+    assert rings.taken[0][-1] == float(number)
+
+
+async def test_lane_waits_for_room_in_the_ring() -> None:
+    """When a gating reader is a ring behind, taking waits, and goes on where it stopped."""
+    count = 1_000
+    frames = b"".join(frame(BOOK.replace(b"73.077", b"%d" % index)) for index in range(count))
+    with Ring.create(TICK, 64) as ring, ring.reader("slow", policy=Policy.GATE) as reader:
+        lane = Lane(ring.writer(), SymbolTable(SYMBOLS), ManualClock(), lossless=True)
+        lane.room()[: len(frames)] = frames
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lane.take, len(frames))
+            await trio.testing.wait_all_tasks_blocked()
+            assert reader.poll() == 64
+            sizes: list[float] = []
+            while len(sizes) < count:
+                await reader.wait()
+                sizes += reader.take(50)["ask_size"].tolist()
+        assert sizes == list(range(count))
+        assert lane.dropped == 0
+
+
+def test_lane_drops_what_finds_no_room_when_it_may() -> None:
+    """A live run does not wait for a reader; what is lost is counted."""
+    with Ring.create(TICK, 64) as ring, ring.reader("slow", policy=Policy.GATE) as reader:
+        lane = Lane(ring.writer(), SymbolTable(SYMBOLS), ManualClock(), lossless=False)
+        data = frame(BOOK) * 200
+        lane.room()[: len(data)] = data
+        finish(lane.take(len(data)))
+        assert reader.poll() + lane.dropped == 200 == lane.fates[Fate.QUOTE]
+        assert lane.dropped == 136
+
+
+@pytest.mark.parametrize("symbol", ["btcusdt", "ethusdt"])
+def test_lane_agrees_on_the_recordings(symbol: str) -> None:
+    """Every tick of the recordings is taken, and is what the slow path makes of it; all else is left."""
+    path = DATA / "recordings" / f"{symbol}_20240808.gz"
+    if not path.is_file():
+        pytest.skip("the recordings are not beside the project")
+    frames = [line.split(b" ", 1)[1].rstrip() for line in gzip.open(path)]
+    events = [one for one in frames if re.match(rb'{"stream":"\w+@(bookTicker|trade)"', one)]
+    kept = b"".join(frame(one) for one in frames if one not in set(events))
+    with Ring.create(TICK, 1 << 17) as ring, ring.reader("test", policy=Policy.GATE) as reader:
+        feed = Feed(ring.writer(), reader, lane=True)
+        stream = b"".join(map(frame, frames))
+        for start in range(0, len(stream), 4_001):
+            feed.receive(stream[start : start + 4_001])
+        fast = reader.take(len(frames)).copy()
+        assert feed.left == kept
+        assert len(fast) == len(events)
+        for event in events:
+            finish(feed.sink.take(event, RECV_US))
+        assert (fast == reader.take(len(frames))).all()
+
+
+def test_lane_agrees_on_the_recorded_payloads(rings: Rings) -> None:
+    """Payloads of other streams, of other years, and of REST replies change nothing."""
+    files = sorted((DATA / "payloads").rglob("*.json*"))
+    if not files:
+        pytest.skip("the recorded payloads are not beside the project")
+    lines = [line.strip() for path in files for line in path.read_bytes().splitlines()]
+    fates = [rings.agree(frame(line)) for line in lines if line]
+    assert sum(map(takes, fates)) >= 4
