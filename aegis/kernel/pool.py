@@ -28,10 +28,10 @@ class PoolStats:
 class Pool(Generic[T]):
     """Pre-allocated objects with `acquire` and `release` in O(1).
 
-    Where it helps, by `python -m bench.mailbox`: a candle of six floats that is filled and kept for a while costs 150 ns
-    from a pool and 215 ns made anew, and a pool gives the garbage collector nothing to count, so it never starts in a
+    Where it helps, by `python -m bench.mailbox`: a candle of six floats that is filled and kept for a while costs 160 ns
+    from a pool and 220 ns made anew, and a pool gives the garbage collector nothing to count, so it never starts in a
     busy moment. It does not help for small objects that die at once: CPython makes and frees those as fast. And where
-    there are thousands of one kind, rows of an array need no object at all: 4 ns a candle filled by columns. So ticks
+    there are thousands of one kind, rows of an array need no object at all: 5 ns a candle filled by columns. So ticks
     and bars are array records, and a pool is for what has to be an object and outlives the handler that made it.
 
     Args:
