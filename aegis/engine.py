@@ -26,6 +26,7 @@ from aegis.actors.scribe import Scribe, ScribeReport
 from aegis.actors.user_stream import listen_to_account
 from aegis.compiled import forbid_compiling
 from aegis.config import Config
+from aegis.errors import Unavailable
 from aegis.kernel import ActorRef, System, open_system
 from aegis.kernel.bus import Bus
 from aegis.kernel.clock import Clock, SystemClock, seeded_random
@@ -35,6 +36,7 @@ from aegis.market.records import TICK
 from aegis.messages import (
     CancelOrders,
     ClosePositions,
+    Fingerprint,
     Follow,
     Halt,
     QuoteOf,
@@ -54,11 +56,13 @@ from aegis.venue.addresses import Addresses
 from aegis.venue.backoff import Backoff
 from aegis.venue.binance_rest import BinanceRest
 from aegis.venue.binance_streams import tick_streams
+from aegis.venue.port import AccountView
 from aegis.venue.signing import Credentials
 
 __all__ = ["Engine", "EngineReport", "open_engine"]
 
 _ASK_S: Final = 5.0
+_COMPARE_S: Final = 15.0
 _POLL_S: Final = 0.02
 
 
@@ -110,10 +114,6 @@ class Engine:
         while not (await self._ask(self._cast.feed, Report())).subscribed:
             await trio.sleep(_POLL_S)
 
-    async def report(self) -> EngineReport:
-        """The figures now."""
-        return await self._report(None, journal_agrees=True)
-
     async def wind_down(self, why: str) -> EngineReport:
         """Stop trading in order: entries, resting orders, positions as configured, books compared, journal sealed.
 
@@ -128,13 +128,30 @@ class Engine:
                 await self._close_positions()
         await self._ask(cast.brain, Halt(why))
         await self._last_verdicts()
-        agreement = await self._ask(cast.reconciler, Reconcile(), timeout=15.0)
-        live = await self._ask(cast.executor, Report())
-        await self._ask(cast.scribe, Report())  # everything recorded so far is durable after this
-        folded = recovery.fold(self._journal.rows()).fingerprint()
+        agreement = await self._compare()
+        report = await self._report()
+        fingerprint = await self._ask(cast.executor, Fingerprint())
+        for actor in (
+            cast.reconciler,
+            cast.executor,
+        ):  # nothing is written down after the last entry
+            await actor.stop(why)
         ended = Entry("run_ended", {"why": why, "reconciled": agreement.agreed})
-        await self._ask(cast.scribe, Seal(ended))
-        return await self._report(agreement, journal_agrees=folded == live.fingerprint)
+        scribe = await self._ask(cast.scribe, Seal(ended))
+        folded = recovery.fold(self._journal.rows()).fingerprint()
+        return attrs.evolve(
+            report,
+            scribe=scribe,
+            reconciliation=agreement,
+            journal_agrees=folded == fingerprint,
+        )
+
+    async def _compare(self) -> Reconciliation:
+        try:
+            result = await self._ask(self._cast.reconciler, Reconcile(), timeout=_COMPARE_S)
+        except (trio.TooSlowError, Unavailable) as why:
+            return Reconciliation(agreed=False, differences=(f"not compared: {why!r}",))
+        return Reconciliation(result.agreed, result.differences)
 
     async def _settle(self) -> None:
         """Wait until no order may still fill."""
@@ -157,9 +174,15 @@ class Engine:
                     return
                 await trio.sleep(_POLL_S)
 
-    async def _report(
-        self, reconciliation: Reconciliation | None, *, journal_agrees: bool
-    ) -> EngineReport:
+    async def report(self) -> EngineReport:
+        """The figures now.
+
+        Raises:
+            trio.TooSlowError, Unavailable: an actor is too busy, or just being restarted.
+        """
+        return await self._report()
+
+    async def _report(self) -> EngineReport:
         cast = self._cast
         return EngineReport(
             feed=await self._ask(cast.feed, Report()),
@@ -168,8 +191,8 @@ class Engine:
             executor=await self._ask(cast.executor, Report()),
             scribe=await self._ask(cast.scribe, Report()),
             marks=await self._ask(cast.brain, QuoteOf()),
-            reconciliation=reconciliation,
-            journal_agrees=journal_agrees,
+            reconciliation=None,
+            journal_agrees=True,
         )
 
     async def _ask(self, ref: ActorRef, question: object, timeout: float = _ASK_S) -> Any:
@@ -224,14 +247,14 @@ async def _start(system: System, parts: _Parts) -> Cast:
     config, rest = parts.config, parts.rest
     await rest.sync_clock()
     instruments = await rest.instruments(config.symbols)
-    account = await rest.account()
+    account, at_ms = await _steady_account(rest)
     scribe = await _spawn(system, "scribe", Scribe, parts.journal)
     opening = (
         Entry("run_started", {"run": parts.journal.run, "symbols": list(config.symbols)}),
-        recovery.adopted(account.wallet, account.positions),
+        recovery.adopted(account.wallet, account.positions, at_ms),
     )
     await scribe.send(Record(opening))
-    parts.ledger.adopt(account.wallet, account.positions)
+    parts.ledger.adopt(account.wallet, account.positions, at_ms)
     backoff = Backoff(seeded_random("user stream"))
     listen = partial(listen_to_account, parts.streams_url, rest.open_listen_key, backoff)
     executor = await _spawn(
@@ -267,8 +290,17 @@ async def _start(system: System, parts: _Parts) -> Cast:
         broken_before=False,
     )
     feed = await _spawn(system, "feed", Feed, orders, parts.feed)
-    reconciler = await _spawn(system, "reconciler", Reconciler, rest, executor, scribe)
+    reconciler = await _spawn(system, "reconciler", Reconciler, rest, executor, scribe, gate)
     return Cast(feed, brain, gate, executor, reconciler, scribe)
+
+
+async def _steady_account(rest: BinanceRest) -> tuple[AccountView, int]:
+    """The account, and a moment of exchange time at which it was like that: what traded before is in it."""
+    while True:
+        before = await rest.account()
+        at_ms = rest.exchange_ms()
+        if await rest.account() == before:
+            return before, at_ms
 
 
 async def _spawn(

@@ -23,6 +23,8 @@ __all__ = [
     "Approved",
     "CancelOrders",
     "ClosePositions",
+    "Cooled",
+    "Fingerprint",
     "Follow",
     "Found",
     "Halt",
@@ -126,6 +128,7 @@ class Found:
 
     client_id: str
     happening: Happening
+    filled: Decimal
     trades: tuple[Trade, ...]
 
 
@@ -134,6 +137,14 @@ class NotFound:
     """The exchange shows no such order; whether that is proof depends on when it was sent."""
 
     client_id: str
+
+
+@message(Priority.EXECUTION)
+class Cooled:
+    """An order that was not taken has been held for a while: only now may its symbol be ordered again."""
+
+    client_id: str
+    why: str
 
 
 @message(Priority.EXECUTION)
@@ -170,7 +181,7 @@ class CancelOrders:
 
 @message(Priority.EXECUTION)
 class ClosePositions:
-    """→ Gate: close every position by reduce-only orders; answered with how many orders that took."""
+    """→ Gate: close every position by reduce-only orders; answered with how many are still to be closed."""
 
 
 @message(Priority.EXECUTION)
@@ -181,6 +192,11 @@ class QuoteOf:
 @message(Priority.EXECUTION)
 class Reconcile:
     """→ Reconciler: compare what we believe with what the exchange shows; answered with the differences."""
+
+
+@message(Priority.EXECUTION)
+class Fingerprint:
+    """→ Executor: a digest of the whole ledger; it looks at every order, so it is asked for once."""
 
 
 @message(Priority.BACKGROUND)

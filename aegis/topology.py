@@ -30,6 +30,7 @@ from aegis.kernel import ESCALATE, Actor, ActorRef, Restart
 from aegis.kernel.supervisor import Policy
 from aegis.messages import (
     Approved,
+    Halt,
     OrderChanged,
     Record,
     RecordNow,
@@ -66,7 +67,7 @@ CAST: Final[tuple[Role, ...]] = (
     Role(
         "reconciler",
         Reconciler,
-        {Report: ("executor",), Record: ("scribe",)},
+        {Report: ("executor",), Record: ("scribe",), Halt: ("gate",)},
         "main",
         Restart(5, within=60.0),
     ),

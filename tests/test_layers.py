@@ -27,7 +27,7 @@ LAYERS = {
     "actors": {"compiled", "errors", "kernel", "market", "messages", "orders", "shm", "store", "topics", "venue"},
     "topology": {"actors", "kernel", "messages"},
     "config": {"errors", "market", "orders", "paper"},
-    "engine": {"actors", "compiled", "config", "kernel", "market", "messages", "orders", "shm", "store", "topology", "venue"},
+    "engine": {"actors", "compiled", "config", "errors", "kernel", "market", "messages", "orders", "shm", "store", "topology", "venue"},
     "sim": {"errors", "kernel", "orders"},
 }  # fmt: skip
 

@@ -18,6 +18,8 @@ from aegis.messages import (
     Answered,
     Approved,
     CancelOrders,
+    Cooled,
+    Fingerprint,
     Follow,
     Found,
     NotFound,
@@ -30,8 +32,9 @@ from aegis.messages import (
     Sweep,
     Updated,
 )
+from aegis.orders.instrument import Side
 from aegis.orders.ledger import Ledger
-from aegis.orders.order import Order, Ticket, Trade
+from aegis.orders.order import Order, Trade
 from aegis.orders.portfolio import Position
 from aegis.orders.states import Happening, OrderState
 from aegis.store import recovery
@@ -49,6 +52,8 @@ INTENT_TIMEOUT_S: Final = 5.0
 SEND_AGE_NS_MAX: Final = 1_000_000_000
 """An order whose intent took this long to become durable is not sent any more: the market has moved on."""
 RESOLVE_S: Final = 0.5
+COOL_S: Final = 0.5
+"""How long a symbol rests after an order that was not taken."""
 SWEEP_S: Final = 1.0
 ANSWER_AGE_NS_MAX: Final = 3_000_000_000
 """A market order that is open for longer than this has lost an event: ask."""
@@ -85,7 +90,6 @@ class ExecutorReport:
     realised: Decimal
     fees: Decimal
     positions: dict[str, Position]
-    fingerprint: str
     signal_to_order_us: LatencyReport
     tick_to_order_us: LatencyReport
 
@@ -120,8 +124,12 @@ class Executor(Actor):
         self._bus = bus or Bus()
         self._followers: list[ActorRef] = []
         self._flights: dict[str, _Flight] = {}
-        self._entries: dict[str, Ticket] = {}
-        """The last ticket of each symbol that opened something: it says where that is given up."""
+        self._stops = {
+            (order.symbol, order.side): order.stop_price
+            for order in ledger.orders.values()
+            if not order.reduce_only
+        }
+        """Where a position of a symbol and side is given up: what its last entry said, in an earlier run too."""
         self._counts = dict.fromkeys(
             ("sent", "accepted", "refused", "unknown", "cancelled", "withdrawn", "fills"), 0
         )
@@ -134,8 +142,7 @@ class Executor(Actor):
         self.ctx.start_soon(self._listen, self._hear)
         self.ctx.every("sweep", SWEEP_S, Sweep())
         for order in self._ledger.open_orders():
-            now_ns = self.ctx.clock.monotonic_ns()
-            self._flights[order.client_id] = _Flight(now_ns, self._venue.cutoff_ms())
+            self._flight(order.client_id)
             self._happen(order.client_id, Happening.LOST, "open when an earlier run ended")
             self.ctx.ref.tell(Resolve(order.client_id))
 
@@ -146,6 +153,8 @@ class Executor(Actor):
     async def follow(self, request: Follow) -> None:
         """Tell one more actor of every change."""
         self._followers.append(request.ref)
+        for order in self._ledger.open_orders():
+            request.ref.tell(self._change(order.client_id, order.symbol))
         for symbol in self._ledger.portfolio.open_positions():
             request.ref.tell(self._change("", symbol))
 
@@ -157,7 +166,7 @@ class Executor(Actor):
         client_id, ticket = approved.client_id, approved.ticket
         self._ledger.intend(Order.intended(client_id, ticket))
         if not ticket.reduce_only:
-            self._entries[ticket.symbol] = ticket
+            self._stops[ticket.symbol, ticket.side] = ticket.stop_price
         entry = recovery.intended(client_id, ticket)
         await self._scribe.ask(RecordNow((entry,)), timeout=INTENT_TIMEOUT_S)
         if self.ctx.clock.monotonic_ns() - approved.created_ns > SEND_AGE_NS_MAX:
@@ -179,21 +188,34 @@ class Executor(Actor):
     async def take_answer(self, answered: Answered) -> None:
         """Apply the reply; the stream may have told us already."""
         client_id, placed = answered.client_id, answered.placed
-        self._flights[client_id].cutoff_ms = placed.cutoff_ms
+        self._flight(client_id).cutoff_ms = placed.cutoff_ms
         match placed.outcome:
             case outcome.Accepted():
                 self._counts["accepted"] += 1
                 self._happen(client_id, Happening.ACCEPTED, "reply")
             case outcome.Refused(code=code, message=why):
                 self._counts["refused"] += 1
-                self._happen(client_id, Happening.REJECTED, f"{code} {why}")
+                self._cool(client_id, f"{code} {why}")
             case outcome.Unavailable(why=why):
-                self._counts["refused"] += 1
-                self._happen(client_id, Happening.REJECTED, why)
+                self._counts["sent"] -= 1  # not a byte of it was taken
+                self._counts["withdrawn"] += 1
+                self._cool(client_id, why)
             case outcome.Unknown(why=why):
                 self._counts["unknown"] += 1
                 self._happen(client_id, Happening.LOST, why)
                 self._resolve_later(client_id)
+
+    def _cool(self, client_id: str, why: str) -> None:
+        """Keep the reservation of an order that was not taken for a while.
+
+        Otherwise a stop would be proposed, and refused, again with every tick.
+        """
+        self.ctx.after(f"cool {client_id}", COOL_S, Cooled(client_id, why))
+
+    @on(Cooled)
+    async def release(self, cooled: Cooled) -> None:
+        """Let the symbol be ordered again."""
+        self._happen(cooled.client_id, Happening.REJECTED, cooled.why)
 
     # ── what became of it ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -203,15 +225,23 @@ class Executor(Actor):
         update = updated.update
         if update.trade is not None:
             self._trade(update.trade)
-        if update.happening is not None and update.client_id in self._ledger.orders:
+        order = self._ledger.orders.get(update.client_id)
+        if update.happening is None or order is None:
+            return
+        if update.filled > order.filled:  # a fill was missed: find it before the order is over
+            self.ctx.ref.tell(Resolve(update.client_id))
+        else:
             self._happen(update.client_id, update.happening, "stream")
 
     @on(Found)
     async def take_found(self, found: Found) -> None:
         """Apply what the exchange shows of an order."""
-        self._flights[found.client_id].asking = False
+        self._flight(found.client_id).asking = False
         for trade in found.trades:
             self._trade(trade)
+        if self._ledger.orders[found.client_id].filled < found.filled:
+            self._resolve_later(found.client_id)  # its executions are not shown yet
+            return
         self._happen(found.client_id, found.happening, "asked")
         if self._ledger.orders[found.client_id].state is OrderState.UNKNOWN:
             self._resolve_later(found.client_id)
@@ -219,7 +249,7 @@ class Executor(Actor):
     @on(NotFound)
     async def take_not_found(self, missing: NotFound) -> None:
         """Believe in an order's absence only once the request can no longer be executed."""
-        flight = self._flights[missing.client_id]
+        flight = self._flight(missing.client_id)
         flight.asking = False
         if not self._ledger.orders[missing.client_id].is_open:
             return
@@ -239,15 +269,14 @@ class Executor(Actor):
         """Ask for orders that should have been over by now."""
         oldest_ns = self.ctx.clock.monotonic_ns() - ANSWER_AGE_NS_MAX
         for order in self._ledger.open_orders():
-            flight = self._flights.get(order.client_id)
-            if flight is not None and flight.sent_ns < oldest_ns:
+            if self._flight(order.client_id).sent_ns < oldest_ns:
                 self.ctx.ref.tell(Resolve(order.client_id))
 
     @on(Resolve)
     async def resolve(self, request: Resolve) -> None:
         """Ask what became of an order, unless that is known or being asked already."""
         order = self._ledger.orders[request.client_id]
-        flight = self._flights[request.client_id]
+        flight = self._flight(request.client_id)
         if order.is_open and not flight.asking:
             flight.asking = True
             self.ctx.start_soon(self._ask, order)
@@ -255,6 +284,9 @@ class Executor(Actor):
     async def _ask(self, order: Order) -> None:
         try:
             view = await self._venue.find(order.symbol, order.client_id)
+            if view is None:  # which alone proves nothing: the list of open orders is asked too
+                resting = await self._venue.open_orders()
+                view = next((v for v in resting if v.client_id == order.client_id), None)
             if view is None:
                 self._hear(NotFound(order.client_id))
                 return
@@ -264,10 +296,18 @@ class Executor(Actor):
             Refused,
         ) as why:  # a refused question is no answer about the order either
             _log.warning("order_not_resolved", order=order.client_id, why=str(why))
-            self._flights[order.client_id].asking = False
+            self._flight(order.client_id).asking = False
             self._resolve_later(order.client_id)
             return
-        self._hear(Found(order.client_id, view.happening, tuple(trades)))
+        self._hear(Found(order.client_id, view.happening, view.filled, tuple(trades)))
+
+    def _flight(self, client_id: str) -> _Flight:
+        """What is remembered of an order; of one that came back from its end, as little as of an earlier run's."""
+        flight = self._flights.get(client_id)
+        if flight is None:
+            flight = _Flight(self.ctx.clock.monotonic_ns(), self._venue.cutoff_ms())
+            self._flights[client_id] = flight
+        return flight
 
     def _resolve_later(self, client_id: str) -> None:
         self.ctx.after(f"resolve {client_id}", RESOLVE_S, Resolve(client_id))
@@ -287,6 +327,11 @@ class Executor(Actor):
         await self._venue.cancel(order.symbol, order.client_id)
         self._hear(Resolve(order.client_id))
 
+    @on(Fingerprint)
+    async def fingerprint(self, _: Fingerprint) -> str:
+        """A digest of the ledger, to compare with the journal's fold."""
+        return self._ledger.fingerprint()
+
     @on(Report)
     async def report(self, _: Report) -> ExecutorReport:
         """Orders and money so far."""
@@ -305,7 +350,6 @@ class Executor(Actor):
             realised=portfolio.realised,
             fees=portfolio.fees,
             positions=portfolio.open_positions(),
-            fingerprint=self._ledger.fingerprint(),
             signal_to_order_us=self._signal_to_order.report(),
             tick_to_order_us=self._tick_to_order.report(),
         )
@@ -337,12 +381,11 @@ class Executor(Actor):
 
     def _change(self, client_id: str, symbol: str) -> OrderChanged:
         position = self._ledger.portfolio.position(symbol)
-        entry = self._entries.get(symbol)
-        opened = entry is not None and position.quantity * entry.side.sign > 0
+        held = position.quantity
         return OrderChanged(
             client_id=client_id,
             symbol=symbol,
             signed_remaining=self._ledger.signed_remaining(client_id),
             position=position,
-            stop_price=entry.stop_price if entry is not None and opened else None,
+            stop_price=self._stops.get((symbol, Side.of(held))) if held else None,
         )

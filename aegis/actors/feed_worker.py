@@ -91,24 +91,28 @@ class Worker:
                     self._connects += 1
                     if broken:
                         await self._sink.mark_gaps(self._routes[route], self._now_us())
-                    backoff.succeeded()
-                    await self._converse(socket, route)
+                    await self._converse(socket, route, backoff)
             except* Unavailable:
                 pass  # `connects` shows it, and a GAP marks the place in the ring
             broken = True
             await trio.sleep(backoff.next_s())
 
-    async def _converse(self, socket: trio_websocket.WebSocketConnection, route: Route) -> None:
+    async def _converse(
+        self, socket: trio_websocket.WebSocketConnection, route: Route, backoff: Backoff
+    ) -> None:
         """Subscribe and read, until the socket ends or falls silent."""
         self._unacknowledged[route] = len(subscribe_frames(self._routes[route]))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._subscribe, socket, route)
             nursery.start_soon(self._watch_silence, route, nursery.cancel_scope)
-            await self._read(socket, route)
+            await self._read(socket, route, backoff)
 
-    async def _read(self, socket: trio_websocket.WebSocketConnection, route: Route) -> None:
+    async def _read(
+        self, socket: trio_websocket.WebSocketConnection, route: Route, backoff: Backoff
+    ) -> None:
         while True:
             frame = await socket.get_message()
+            backoff.succeeded()  # a server that only accepts and closes does not get this far
             self._frames[route] += 1
             reply = await self._sink.take(frame, self._now_us())
             if reply is not None and reply.is_acknowledgement:

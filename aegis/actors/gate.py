@@ -134,6 +134,8 @@ class Gate(Actor):
         """Keep the exposure true."""
         self._exposure.reserve(changed.symbol, changed.client_id, changed.signed_remaining)
         self._exposure.positions[changed.symbol] = changed.position.quantity
+        if changed.position.quantity:  # a position that was adopted has had no signal yet
+            self._exposure.marks.setdefault(changed.symbol, changed.position.entry_price)
 
     @on(Halt)
     async def halt(self, order: Halt) -> None:
@@ -141,15 +143,15 @@ class Gate(Actor):
         self._halted = self._halted or order.why
 
     @on(ClosePositions)
-    async def close_positions(self, _: ClosePositions) -> tuple[str, ...]:
-        """Send a reduce-only order for each position; answers with their client ids."""
+    async def close_positions(self, _: ClosePositions) -> int:
+        """Send a reduce-only order for each position that has no order yet; answers with how many are to be closed."""
         now_ns = self.ctx.clock.monotonic_ns()
-        tickets = closing_tickets(self._exposure, self._instruments)
-        return tuple(
-            self._approve(ticket, (now_ns // 1000) & _STAMP_MASK, now_ns)
-            for ticket in tickets
-            if isinstance(ticket, Ticket) and not self._exposure.is_working(ticket.symbol)
-        )
+        wanted = closing_tickets(self._exposure, self._instruments)
+        tickets = [ticket for ticket in wanted if isinstance(ticket, Ticket)]
+        for ticket in tickets:
+            if not self._exposure.is_working(ticket.symbol):
+                self._approve(ticket, (now_ns // 1000) & _STAMP_MASK, now_ns)
+        return len(tickets)
 
     @on(Report)
     async def report(self, _: Report) -> GateReport:

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 
 import attrs
+import structlog
 import trio
 
 from aegis.actors.delivery import deliver
 from aegis.actors.executor import ExecutorReport
 from aegis.errors import Refused, Unavailable
 from aegis.kernel import Actor, ActorRef, Level, Priority, on
-from aegis.messages import Reconcile, Record, Report
+from aegis.messages import Halt, Reconcile, Record, Report
 from aegis.orders.reconciliation import Books, differences
 from aegis.store.journal import Entry
 from aegis.venue.port import Venue
@@ -22,8 +23,11 @@ __all__ = ["Reconciler", "Reconciliation"]
 PERIOD_S: Final = 30.0
 PATIENCE_S: Final = 3.0
 """Events may still be on their way: a difference counts once it has lasted this long."""
-_RETRY_S: Final = 0.1
+_RETRY_S: Final = 0.25
+UNREACHABLE: Final = "the exchange could not be asked"
 _ASK_TIMEOUT_S: Final = 5.0
+
+_log = structlog.get_logger(__name__)
 
 
 @attrs.frozen
@@ -38,17 +42,19 @@ class Reconciler(Actor):
     """Compares positions, balance and open orders with the exchange: on request, and every half minute.
 
     Receives: `Reconcile`.
-    Sends: `Report` (a question) to the Executor, `Record` to the Scribe.
+    Sends: `Report` (a question) to the Executor, `Record` to the Scribe, `Halt` to the Gate where a position or
+        an order differs.
     Owns: nothing.
     When it dies: it is started again; nothing else depends on it.
     """
 
     mailbox: ClassVar[Mapping[Priority, Level]] = {Priority.EXECUTION: Level.latest(key=type)}
 
-    def __init__(self, venue: Venue, executor: ActorRef, scribe: ActorRef) -> None:
+    def __init__(self, venue: Venue, executor: ActorRef, scribe: ActorRef, gate: ActorRef) -> None:
         self._venue = venue
         self._executor = executor
         self._scribe = scribe
+        self._gate = gate
 
     async def started(self) -> None:
         """Set the period."""
@@ -65,6 +71,11 @@ class Reconciler(Actor):
             await trio.sleep(_RETRY_S)
         entry = Entry("reconciled", {"agreed": not found, "differences": found})
         deliver(self._scribe, Record((entry,)))
+        if found:
+            _log.error("books_differ", differences=found)
+        if any(not difference.startswith(("wallet", UNREACHABLE)) for difference in found):
+            # A balance may move by funding or a transfer; a position or an order that differs is ours to explain.
+            deliver(self._gate, Halt("the books differ from the exchange's"))
         return Reconciliation(not found, tuple(found))
 
     async def _compare(self) -> list[str]:
@@ -72,7 +83,7 @@ class Reconciler(Actor):
             account = await self._venue.account()
             their_open = frozenset(view.client_id for view in await self._venue.open_orders())
         except (Unavailable, Refused) as why:
-            return [f"the exchange could not be asked: {why}"]
+            return [f"{UNREACHABLE}: {why}"]
         ours: ExecutorReport = await self._executor.ask(Report(), timeout=_ASK_TIMEOUT_S)
         return differences(
             Books(ours.wallet, ours.positions, ours.open_orders),

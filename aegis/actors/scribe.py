@@ -85,8 +85,7 @@ class Scribe(Actor):
 
     @on(Report)
     async def report(self, _: Report) -> ScribeReport:
-        """What is durable by now."""
-        await self._write()
+        """What is durable by now; what waits for its group is not."""
         return self._report()
 
     def _report(self) -> ScribeReport:

@@ -25,6 +25,8 @@ from aegis.venue.websocket import open_socket
 __all__ = ["listen_to_account"]
 
 KEEPALIVE_S: Final = 1800.0
+PROBE_S: Final = 30.0
+PROBE_TIMEOUT_S: Final = 5.0
 QUEUE: Final = 4096
 """Events that may wait for us before the library stops answering pings."""
 
@@ -49,22 +51,24 @@ async def listen_to_account(
         try:
             key = await open_listen_key()
             async with open_socket(private_url(base_url, key), queue=QUEUE) as socket:
-                backoff.succeeded()
                 hear(StreamBack())
-                await _read(socket, open_listen_key, hear)
-        except* Unavailable as group:
+                await _read(socket, key, open_listen_key, backoff, hear)
+        except* (Unavailable, Refused) as group:
             _log.warning("user_stream_lost", why=str(group.exceptions[0]))
         await trio.sleep(backoff.next_s())
 
 
 async def _read(
     socket: trio_websocket.WebSocketConnection,
+    key: str,
     open_listen_key: Callable[[], Awaitable[str]],
+    backoff: Backoff,
     hear: Callable[[object], None],
 ) -> None:
     """Read until the key expires or the connection ends."""
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_keep_alive, open_listen_key, nursery.cancel_scope)
+        nursery.start_soon(_keep_alive, key, open_listen_key, nursery.cancel_scope)
+        nursery.start_soon(_probe, socket, backoff, nursery.cancel_scope)
         while await _take(socket, hear):
             pass
         nursery.cancel_scope.cancel()
@@ -85,12 +89,26 @@ async def _take(socket: trio_websocket.WebSocketConnection, hear: Callable[[obje
 
 
 async def _keep_alive(
-    open_listen_key: Callable[[], Awaitable[str]], reading: trio.CancelScope
+    key: str, open_listen_key: Callable[[], Awaitable[str]], reading: trio.CancelScope
 ) -> None:
-    """Extend the key twice an hour; one that cannot be extended ends the connection."""
+    """Extend the key twice an hour; where that fails, or gives another key, the connection is over."""
     while True:
         await trio.sleep(KEEPALIVE_S)
         try:
-            await open_listen_key()
-        except Unavailable:
+            if await open_listen_key() != key:
+                reading.cancel()
+        except (Unavailable, Refused):
+            reading.cancel()
+
+
+async def _probe(
+    socket: trio_websocket.WebSocketConnection, backoff: Backoff, reading: trio.CancelScope
+) -> None:
+    """An account may be quiet for hours, so silence says nothing: a ping that is not answered does."""
+    while True:
+        await trio.sleep(PROBE_S)
+        with trio.move_on_after(PROBE_TIMEOUT_S) as waiting:
+            await socket.ping()
+            backoff.succeeded()  # not at the handshake: a server may accept only to close
+        if waiting.cancelled_caught:
             reading.cancel()

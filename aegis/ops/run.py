@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -16,7 +16,7 @@ import trio
 
 from aegis.actors.feed import start_worker
 from aegis.config import Config
-from aegis.errors import Refused
+from aegis.errors import Refused, Unavailable
 from aegis.kernel.clock import SystemClock, process_started_ns
 from aegis.kernel.process import Child, own_children
 from aegis.kernel_cache import is_warm, mark_warm
@@ -90,11 +90,11 @@ async def _trade(options: RunOptions, ending: _Ending, screen: Screen) -> None:
     """Open the exchange and the engine, trade until asked to end, and wind down."""
     clock = SystemClock()
     path = _journal_path(options, clock.wall_ns())
-    _compile_kernels()
     with (
         closing(Journal(path)) as journal,
         Ring.create(TICK, options.config.feed.ring_capacity) as ring,
     ):
+        _compile_kernels()
         async with _open_venue(options, ring) as venue:
             open_engine = _load_engine()
             async with open_engine(
@@ -126,13 +126,15 @@ async def _trade(options: RunOptions, ending: _Ending, screen: Screen) -> None:
 
 async def _obey(signals: Any, ending: _Ending, everything: trio.CancelScope) -> None:
     """The first signal stops the run in order, the second at once."""
+    signalled = False
     async for number in signals:
         name = signal.Signals(number).name
-        if ending.asked.is_set():
+        if signalled:
             _log.warning("stopping_at_once", signal=name)
             everything.cancel()
             return
         _log.info("stopping_in_order", signal=name, again="stops at once")
+        signalled = True
         ending.ask(name)
 
 
@@ -241,16 +243,23 @@ async def _end_with_recording(engine: Engine, shipped: ShippedExchange, ending: 
     await shipped.recording_ended.wait()
     due = shipped.recorded_ticks()
     with trio.move_on_after(_DRAIN_S):
-        while brain_ticks(await engine.report()) < due:
+        while _accounted(await engine.report()) < due:
             await trio.sleep(_POLL_S)
     ending.ask("recording")
+
+
+def _accounted(report: EngineReport) -> int:
+    """Recorded ticks that reached the Brain, or are known not to."""
+    feed = report.feed
+    return brain_ticks(report) + feed.malformed + feed.strangers + feed.dropped
 
 
 async def _draw(engine: Engine, screen: Screen) -> None:
     began = trio.current_time()
     while True:
         await trio.sleep(screen.period_s)
-        screen.show(await engine.report(), trio.current_time() - began)
+        with suppress(trio.TooSlowError, Unavailable):  # a picture that comes late is left out
+            screen.show(await engine.report(), trio.current_time() - began)
 
 
 def _segments_left() -> int:
@@ -269,5 +278,7 @@ def _journal_path(options: RunOptions, wall_ns: int) -> Path:
     """The configured journal, or a new one for a paper run: its account begins anew each time."""
     if options.config.run.journal:
         return Path(options.config.run.journal).expanduser()
+    if options.config.venue.name != "sim":
+        raise Refused("run.journal: name one; this venue's account, and its orders, outlive a run")
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     return state / "aegis" / options.config.venue.name / f"{wall_ns // 1_000_000}-{os.getpid()}.db"

@@ -113,6 +113,7 @@ def _trading(report: EngineReport) -> dict[str, Any]:
             "refused": executor.refused,
             "unknown": executor.unknown,
             "cancelled": executor.cancelled,
+            "withdrawn": executor.withdrawn,
         },
         "fills": executor.fills,
         "positions": {

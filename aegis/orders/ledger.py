@@ -7,6 +7,7 @@ after a restart is the state before it, and `fingerprint` shows whether two ledg
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from decimal import Decimal
 
 import attrs
@@ -28,12 +29,9 @@ class Ledger:
     orders: dict[str, Order] = attrs.Factory(dict)
     portfolio: Portfolio = attrs.Factory(Portfolio)
 
-    def adopt(self, wallet: Decimal, positions: dict[str, Position]) -> None:
+    def adopt(self, wallet: Decimal, positions: Mapping[str, Position], at_ms: int) -> None:
         """Take the account as the exchange shows it: at the start of a run, before any trade of it."""
-        self.portfolio.wallet = wallet
-        self.portfolio.positions = {}
-        for symbol, position in positions.items():
-            self.portfolio.adopt(symbol, position)
+        self.portfolio.adopt(wallet, positions, at_ms)
 
     def intend(self, order: Order) -> None:
         """Add an order that is about to be sent."""

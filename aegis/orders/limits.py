@@ -82,7 +82,7 @@ class Exposure:
     working: dict[str, dict[str, Decimal]] = attrs.Factory(dict)
     """Signed remaining quantity by symbol and client id (or reservation) of every order that may still fill."""
     marks: dict[str, Decimal] = attrs.Factory(dict)
-    """The last price seen of a symbol: positions elsewhere are valued at it."""
+    """The price of a symbol's last signal, or of its entry: positions elsewhere are valued at it."""
 
     def position(self, symbol: str) -> Decimal:
         """The signed quantity held."""
@@ -211,7 +211,7 @@ def closing_tickets(
     """Reduce-only tickets that make the account flat: for the end of a run, allowed even when halted."""
     tickets = []
     for symbol, held in sorted(exposure.positions.items()):
-        if held != 0:
+        if held != 0 and symbol in instruments:  # what is not ours to trade is not ours to close
             wish = Wish(0, symbol, None, exposure.marks.get(symbol, ZERO), None, 0)
             tickets.append(_closing_ticket(wish, instruments[symbol], held, ("reduces",)))
     return tickets

@@ -64,6 +64,8 @@ class Order:
     side: Side
     quantity: Decimal
     reduce_only: bool
+    stop_price: Decimal | None = None
+    """Where the position that it opens is given up."""
     state: OrderState = OrderState.INTENDED
     filled: Decimal = ZERO
     trade_ids: frozenset[int] = frozenset()
@@ -71,7 +73,14 @@ class Order:
     @classmethod
     def intended(cls, client_id: str, ticket: Ticket) -> Order:
         """The order as its ticket wants it, before anything is known of it."""
-        return cls(client_id, ticket.symbol, ticket.side, ticket.quantity, ticket.reduce_only)
+        return cls(
+            client_id,
+            ticket.symbol,
+            ticket.side,
+            ticket.quantity,
+            ticket.reduce_only,
+            ticket.stop_price,
+        )
 
     @property
     def is_open(self) -> bool:

@@ -55,6 +55,8 @@ class Portfolio:
     realised: Decimal = ZERO
     fees: Decimal = ZERO
     positions: dict[str, Position] = attrs.Factory(dict)
+    adopted_ms: int = -1
+    """Exchange time of the account as it was adopted: earlier trades are in it already."""
     booked: set[tuple[str, int]] = attrs.Factory(set)
     """(symbol, trade id) of every trade in it: the exchange repeats itself after a reconnect."""
 
@@ -66,6 +68,8 @@ class Portfolio:
         check(trade.quantity > 0, "a trade moves a quantity above zero")
         check(trade.price > 0, "a trade has a price above zero")
         self.booked.add(key)
+        if trade.event_ms <= self.adopted_ms:
+            return True  # the order has it, and so had the account when it was adopted
         before = self.position(trade.symbol)
         after, realised = before.after(trade.signed_quantity, trade.price)
         self.positions[trade.symbol] = after
@@ -74,9 +78,11 @@ class Portfolio:
         self.wallet += realised - trade.fee
         return True
 
-    def adopt(self, symbol: str, position: Position) -> None:
-        """Take over a position that the account already had: it was not made by our trades."""
-        self.positions[symbol] = position
+    def adopt(self, wallet: Decimal, positions: Mapping[str, Position], at_ms: int) -> None:
+        """Begin anew with the account as the exchange shows it at a moment; profit and fees count from here."""
+        self.wallet, self.positions, self.adopted_ms = wallet, dict(positions), at_ms
+        self.realised = self.fees = ZERO
+        self.booked.clear()
 
     def position(self, symbol: str) -> Position:
         """The position of a symbol; flat where there never was one."""

@@ -93,14 +93,14 @@ class Journal:
         self._lock = _lock(path)
         with ExitStack() as undo:
             undo.callback(self._lock.close)
-            self._connection = sqlite3.connect(
-                path, isolation_level=None, check_same_thread=False, timeout=0.0
-            )
-            undo.callback(self._connection.close)
             try:
+                self._connection = sqlite3.connect(
+                    path, isolation_level=None, check_same_thread=False, timeout=0.0
+                )
+                undo.callback(self._connection.close)
                 self._prepare()
                 self.head, self.events, last_run = _walk(self.rows())
-            except sqlite3.Error as why:
+            except (sqlite3.Error, OSError) as why:
                 raise Refused(f"{path}: cannot be used as a journal: {why}") from None
             undo.pop_all()
         self.run = last_run + 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -17,12 +17,13 @@ from aegis.store.journal import Entry, Row
 __all__ = ["adopted", "fold", "happened", "intended", "traded"]
 
 
-def adopted(wallet: Decimal, positions: dict[str, Position]) -> Entry:
-    """The account as a run found it."""
+def adopted(wallet: Decimal, positions: Mapping[str, Position], at_ms: int) -> Entry:
+    """The account as a run found it, and the exchange's time when it did."""
     return Entry(
         "account_adopted",
         {
             "wallet": plain(wallet),
+            "at_ms": at_ms,
             "positions": {
                 symbol: [plain(position.quantity), plain(position.entry_price)]
                 for symbol, position in sorted(positions.items())
@@ -89,7 +90,7 @@ def _apply_adopted(ledger: Ledger, body: dict[str, Any]) -> None:
         symbol: Position(Decimal(quantity), Decimal(entry))
         for symbol, (quantity, entry) in body["positions"].items()
     }
-    ledger.adopt(Decimal(body["wallet"]), positions)
+    ledger.adopt(Decimal(body["wallet"]), positions, body["at_ms"])
 
 
 def _apply_intended(ledger: Ledger, body: dict[str, Any]) -> None:
@@ -100,6 +101,7 @@ def _apply_intended(ledger: Ledger, body: dict[str, Any]) -> None:
             side=Side(body["side"]),
             quantity=Decimal(body["quantity"]),
             reduce_only=body["reduce_only"],
+            stop_price=None if body["stop"] is None else Decimal(body["stop"]),
         )
     )
 

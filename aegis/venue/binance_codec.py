@@ -88,6 +88,7 @@ class _OrderFields(msgspec.Struct):
     i: int
     l: Decimal  # noqa: E741  # the wire's spelling
     L: Decimal
+    z: Decimal
     T: int
     t: int
     n: Decimal = Decimal(0)
@@ -202,7 +203,7 @@ _STATUSES: Final = {
     "EXPIRED_IN_MATCH": Happening.EXPIRED,
     "REJECTED": Happening.REJECTED,
 }
-"""A queried status proves acceptance at most: fills come from trades alone."""
+"""A queried status proves acceptance at most: fills come from trades alone. One that is not here stays watched."""
 
 
 def _order_update(update: _OrderTradeUpdate) -> OrderUpdate:
@@ -221,7 +222,7 @@ def _order_update(update: _OrderTradeUpdate) -> OrderUpdate:
             event_ms=fields.T,
         )
     happening = _EXECUTIONS.get(fields.x)
-    return OrderUpdate(fields.c, fields.s, fields.i, happening, trade, update.E)
+    return OrderUpdate(fields.c, fields.s, fields.i, happening, fields.z, trade, update.E)
 
 
 def _account_update(update: _AccountUpdate) -> AccountView | None:
@@ -273,7 +274,13 @@ def order_view(body: bytes) -> list[OrderView]:
     """The orders of a query (`order`, `openOrders`)."""
     rows = _order_rows(body)
     return [
-        OrderView(r.client_order_id, r.symbol, r.order_id, _STATUSES[r.status], r.executed_qty)
+        OrderView(
+            r.client_order_id,
+            r.symbol,
+            r.order_id,
+            _STATUSES.get(r.status, Happening.ACCEPTED),
+            r.executed_qty,
+        )
         for r in (rows if isinstance(rows, list) else [rows])
     ]
 

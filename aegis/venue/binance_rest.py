@@ -6,9 +6,9 @@ do. An order is sent once, and whatever is not a clear answer is `Unknown`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from decimal import Decimal
-from typing import Final, Self
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Final, Self, TypeVar
 
 import httpx
 import msgspec
@@ -31,6 +31,8 @@ CUTOFF_MARGIN_MS: Final = 10_000 + 2_000
 """The exchange gives up a call after 10 s; two more for what nobody wrote down (reliability §0.3)."""
 _NS_PER_MS: Final = 1_000_000
 _CLOSE_S: Final = 1.0
+
+T = TypeVar("T")
 
 
 class BinanceRest:
@@ -73,7 +75,7 @@ class BinanceRest:
             started_ns = self._clock.monotonic_ns()
             body = await self._get("/fapi/v1/time", {})
             round_trip_ns = self._clock.monotonic_ns() - started_ns
-            server_ms = int(msgspec.json.decode(body)["serverTime"])
+            server_ms = _understood(partial(_server_ms, body))
             middle_ms = (self._clock.wall_ns() - round_trip_ns // 2) // _NS_PER_MS
             best = min(
                 best or (round_trip_ns, server_ms - middle_ms),
@@ -113,28 +115,33 @@ class BinanceRest:
         """The order of that client id, or None where the exchange shows none."""
         params = {"symbol": symbol, "origClientOrderId": client_id}
         try:
-            return codec.order_view(await self._get_signed("/fapi/v1/order", params))[0]
+            body = await self._get_signed("/fapi/v1/order", params)
         except _NoSuchOrder:
             return None
+        return _understood(lambda: codec.order_view(body)[0])
 
     async def open_orders(self) -> list[OrderView]:
         """Every open order of the account."""
-        return codec.order_view(await self._get_signed("/fapi/v1/openOrders", {}))
+        body = await self._get_signed("/fapi/v1/openOrders", {})
+        return _understood(lambda: codec.order_view(body))
 
     async def trades_of(self, symbol: str, client_id: str, exchange_id: int) -> list[Trade]:
         """The executions of one order."""
         params = {"symbol": symbol, "orderId": exchange_id}
-        return codec.my_trades(await self._get_signed("/fapi/v1/userTrades", params), client_id)
+        body = await self._get_signed("/fapi/v1/userTrades", params)
+        return _understood(lambda: codec.my_trades(body, client_id))
 
     async def account(self) -> AccountView:
         """The balance and the positions."""
         account = await self._get_signed("/fapi/v3/account", {})
-        return codec.account_view(account, await self._get_signed("/fapi/v3/positionRisk", {}))
+        positions = await self._get_signed("/fapi/v3/positionRisk", {})
+        return _understood(lambda: codec.account_view(account, positions))
 
     async def instruments(self, symbols: Iterable[str]) -> dict[str, Instrument]:
         """The trading rules of the given symbols."""
-        info = msgspec.json.decode(await self._get("/fapi/v1/exchangeInfo", {}))
-        rows = {row["symbol"]: row for row in info["symbols"] if row.get("status") == "TRADING"}
+        body = await self._get("/fapi/v1/exchangeInfo", {})
+        listed = _understood(lambda: msgspec.json.decode(body)["symbols"])
+        rows = {row["symbol"]: row for row in listed if row.get("status") == "TRADING"}
         wanted = list(symbols)
         if missing := [symbol for symbol in wanted if symbol not in rows]:
             raise Refused(f"not traded at {self._http.base_url}: {', '.join(missing)}")
@@ -143,11 +150,7 @@ class BinanceRest:
     async def open_listen_key(self) -> str:
         """The key of the user stream; asking again extends the one that is active by 60 minutes."""
         body = await self._request("POST", "/fapi/v1/listenKey")
-        return str(msgspec.json.decode(body)["listenKey"])
-
-    async def wallet(self) -> Decimal:
-        """The balance before unrealised profit."""
-        return (await self.account()).wallet
+        return _understood(lambda: str(msgspec.json.decode(body)["listenKey"]))
 
     def _sign(self, params: Mapping[str, object]) -> str:
         timed = {**params, "recvWindow": RECV_WINDOW_MS, "timestamp": self.exchange_ms()}
@@ -190,6 +193,18 @@ class BinanceRest:
                 raise _NoSuchOrder
             raise Refused(f"{method} {path}: {answer.code} {answer.message}")
         raise Unavailable(f"{method} {path}: HTTP {response.status_code}")
+
+
+def _server_ms(body: bytes) -> int:
+    return int(msgspec.json.decode(body)["serverTime"])
+
+
+def _understood(read: Callable[[], T]) -> T:
+    """Read a body; one that is cut, or not what it should be, is as good as none."""
+    try:
+        return read()
+    except (msgspec.DecodeError, ValueError, KeyError, IndexError, TypeError) as why:
+        raise Unavailable(f"an answer cannot be read: {type(why).__name__}") from None
 
 
 class _NoSuchOrder(Refused):

@@ -51,7 +51,8 @@ ORDER_MISSING: Final = -2013
 """Order does not exist: known to lag the truth by many seconds, so alone it proves nothing."""
 CANCEL_MISSING: Final = -2011
 
-_UNPROVEN: Final = frozenset({-1000, -1001, -1006, -1007, -1008})
+_UNPROVEN: Final = frozenset({-1000, -1001, -1006, -1007, -1008, -4116})
+"""-4116, a client id that is open already, is evidence that an earlier request with it was taken."""
 _LIMITED: Final = frozenset({-1003, -1015})
 
 
@@ -78,7 +79,7 @@ def classify(status: int, body: bytes) -> Outcome:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return Unknown(f"HTTP {status} with a body that is not an answer")
     code = answer.code or 0
-    if status in {418, 429} or code in _LIMITED:
+    if status < 500 and (status in {418, 429} or code in _LIMITED):
         return Unavailable(f"HTTP {status} {code} {answer.msg}", _banned_until_ms(answer.msg))
     if 200 <= status < 300:
         if answer.order_id is None:

@@ -48,6 +48,8 @@ class OrderUpdate:
     exchange_id: int
     happening: Happening | None
     """None where the event only amends."""
+    filled: Decimal
+    """Cumulative: a final event that names more than we have booked hides a fill that we did not see."""
     trade: Trade | None
     event_ms: int
 

@@ -22,6 +22,7 @@ from aegis.kernel.kit import Kit, Probe, open_kit
 from aegis.messages import (
     CancelOrders,
     ClosePositions,
+    Fingerprint,
     Follow,
     Halt,
     OrderChanged,
@@ -149,25 +150,25 @@ class Desk:
     async def fill(self, number: int, quantity: str = "0.020", trade_id: int = 1) -> None:
         client_id, ticket = self.venue.placed[number]
         trade = trade_of(client_id, ticket.side, quantity, trade_id)
-        update = OrderUpdate(client_id, "BTCUSDT", number + 1, None, trade, 0)
+        update = OrderUpdate(client_id, "BTCUSDT", number + 1, None, Decimal(quantity), trade, 0)
         self.executor.tell(Updated(update))
         await self.kit.settle()
 
     async def report(self) -> ExecutorReport:
-        answer = await self._ask(self.executor)
+        answer = await self.ask(self.executor, Report())
         assert isinstance(answer, ExecutorReport)
         return answer
 
     async def verdicts(self) -> GateReport:
-        answer = await self._ask(self.gate)
+        answer = await self.ask(self.gate, Report())
         assert isinstance(answer, GateReport)
         return answer
 
-    async def _ask(self, ref: ActorRef) -> Any:
+    async def ask(self, ref: ActorRef, question: object) -> Any:
         answer: list[Any] = []
 
         async def ask() -> None:
-            answer.append(await ref.ask(Report(), timeout=5))
+            answer.append(await ref.ask(question, timeout=5))
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ask)
@@ -192,7 +193,7 @@ def trade_of(client_id: str, side: Side, quantity: str, trade_id: int) -> Trade:
         Decimal(50_000),
         Decimal("0.5"),
         "USDT",
-        0,
+        1,
     )
 
 
@@ -306,8 +307,11 @@ async def test_order_refused_releases_its_reservation(
     async with open_desk(tmp_path / "j.db") as desk:
         desk.venue.answers = [outcome.Refused(-2019, "Margin is insufficient.")]
         await desk.propose()
-        assert await desk.state() is OrderState.REJECTED
         await desk.propose(2)
+        assert (await desk.verdicts()).refusals == {"in_flight": 1}  # not again with every tick
+        await desk.kit.advance(0.6)
+        assert await desk.state() is OrderState.REJECTED
+        await desk.propose(3)
         assert len(desk.venue.placed) == 2
         assert (await desk.verdicts()).approved == 2
 
@@ -360,7 +364,7 @@ async def test_order_whose_intent_was_durable_too_late_is_withdrawn(
 
 def filled_elsewhere() -> Updated:
     trade = trade_of("web_1", Side.BUY, "0.020", 99)
-    return Updated(OrderUpdate("web_1", "BTCUSDT", 1, None, trade, 0))
+    return Updated(OrderUpdate("web_1", "BTCUSDT", 1, None, trade.quantity, trade, 0))
 
 
 async def test_order_of_somebody_else_moves_the_position(
@@ -471,9 +475,10 @@ async def test_ledger_is_the_fold_of_the_journal(mock_clock: MockClock, tmp_path
             quantity = desk.venue.placed[number][1].quantity
             await desk.fill(number, str(quantity), number + 1)
         await desk.kit.advance(0.01)
-        live = await desk.report()
-        assert live.fills == 4
-        assert recovery.fold(read_rows(desk.path)).fingerprint() == live.fingerprint
+        assert (await desk.report()).fills == 4
+        assert recovery.fold(read_rows(desk.path)).fingerprint() == await desk.ask(
+            desk.executor, Fingerprint()
+        )
 
 
 async def test_reconciler_names_every_difference(mock_clock: MockClock, tmp_path: Path) -> None:
@@ -481,7 +486,9 @@ async def test_reconciler_names_every_difference(mock_clock: MockClock, tmp_path
     async with open_desk(tmp_path / "j.db", Ledger()) as desk:
         await desk.propose()
         await desk.fill(0)
-        reconciler = await desk.kit.spawn(Reconciler, desk.venue, desk.executor, desk.scribe)
+        reconciler = await desk.kit.spawn(
+            Reconciler, desk.venue, desk.executor, desk.scribe, desk.gate
+        )
         result = await compare(desk, reconciler)
         assert not result.agreed
         assert any("position BTCUSDT" in difference for difference in result.differences)
@@ -489,6 +496,74 @@ async def test_reconciler_names_every_difference(mock_clock: MockClock, tmp_path
         held = {"BTCUSDT": Position(Decimal("0.020"), Decimal(50_000))}
         desk.venue.shown = AccountView(Decimal("-0.5"), held)
         assert (await compare(desk, reconciler)).agreed
+        await desk.propose(2, Side.SELL)
+        assert (await desk.verdicts()).refusals == {"halted": 1}  # since the difference
+
+
+async def test_order_filled_before_a_restart_is_in_the_adopted_account(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """A fill that the account already holds moves the order, and not the position again."""
+    ledger = Ledger()
+    ledger.intend(Order("aegis-1-1", "BTCUSDT", Side.BUY, Decimal("0.020"), reduce_only=False))
+    held = {"BTCUSDT": Position(Decimal("0.020"), Decimal(50_000))}
+    ledger.adopt(Decimal(9_999), held, at_ms=1)
+    async with open_desk(tmp_path / "j.db", ledger) as desk:
+        view = OrderView("aegis-1-1", "BTCUSDT", 7, Happening.ACCEPTED, Decimal("0.020"))
+        desk.venue.views["aegis-1-1"] = view
+        desk.venue.trades["aegis-1-1"] = [trade_of("aegis-1-1", Side.BUY, "0.020", 5)]
+        await desk.kit.advance(1.0)
+        report = await desk.report()
+        assert report.positions == held
+        assert (report.wallet, report.open_orders) == (Decimal(9_999), frozenset())
+
+
+async def test_order_left_open_by_an_earlier_run_is_counted_by_the_gate(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """An order of unknown fate blocks its symbol, whichever run it is from."""
+    ledger = Ledger()
+    ledger.intend(Order("aegis-1-1", "BTCUSDT", Side.BUY, Decimal("0.020"), reduce_only=False))
+    async with open_desk(tmp_path / "j.db", ledger) as desk:
+        await desk.propose()
+        assert (await desk.verdicts()).refusals == {"in_flight": 1}
+
+
+async def test_position_keeps_its_stop_while_its_reversal_is_refused(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """What guards a position is its own entry's stop, whatever becomes of the next order."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        await desk.propose()
+        await desk.fill(0)
+        desk.venue.answers = [outcome.Refused(-2019, "Margin is insufficient.")]
+        await desk.propose(2, Side.SELL)
+        await desk.kit.advance(1.0)
+        last: OrderChanged | None = None
+        for _ in range(3):
+            last = desk.follower.expect(OrderChanged)
+        assert last is not None
+        assert last.stop_price == Decimal(49_000)
+
+
+async def test_order_over_with_a_missing_fill_is_asked_for(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """A final event that names more than was booked does not end the watch."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        await desk.propose()
+        client_id, _ = desk.venue.placed[0]
+        part = Decimal("0.015")
+        view = OrderView(client_id, "BTCUSDT", 7, Happening.EXPIRED, part)
+        desk.venue.views[client_id] = view
+        update = OrderUpdate(client_id, "BTCUSDT", 7, Happening.EXPIRED, part, None, 0)
+        desk.executor.tell(Updated(update))
+        await desk.kit.advance(1.0)
+        assert (await desk.report()).open_orders == {client_id}  # its executions are not shown yet
+        desk.venue.trades[client_id] = [trade_of(client_id, Side.BUY, "0.015", 5)]
+        await desk.kit.advance(1.0)
+        report = await desk.report()
+        assert (report.open_orders, report.positions["BTCUSDT"].quantity) == (frozenset(), part)
 
 
 async def compare(desk: Desk, reconciler: ActorRef) -> Reconciliation:

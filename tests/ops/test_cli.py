@@ -229,6 +229,7 @@ def test_replay_of_a_real_recording(command: Command) -> None:
         (["run", "--for", "soon"], ["--for soon", "30s"]),
         (["run", "--venue", "nowhere"], ["nowhere", "binance-testnet"]),
         (["run", "--live"], ["--live"]),
+        (["run", "--venue", "binance-testnet"], ["run.journal", "outlive"]),
         (["replay", "absent.gz"], ["absent.gz"]),
         (["replay", "key.toml"], ["key.toml", "gzip"]),
         (["replay", "key.toml", "--speed", "fast"], ["--speed fast", "max"]),

@@ -96,7 +96,8 @@ def test_journal_refuses_another_programs_file(tmp_path: Path) -> None:
     connection.execute("CREATE TABLE t (x)")
     connection.close()
     (tmp_path / "text.db").write_text("no database" * 100)
-    for name in ("other.db", "text.db"):
+    (tmp_path / "folder.db").mkdir()
+    for name in ("other.db", "text.db", "folder.db"):
         with pytest.raises(Refused, match="cannot be used as a journal"):
             Journal(tmp_path / name)
     with pytest.raises(Refused, match="no journal"):
