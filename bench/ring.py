@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from aegis.shm import BLOCK, SPIN
 from bench import ring_peers as peers
 from bench import ring_work as work
 from bench.report import Contestant, Goal, main
@@ -42,8 +41,8 @@ def contestants(scale: float) -> list[Contestant]:
         *_installed(few),
         Contestant("cache line", HOP, "ns", lambda: work.line_hop_ns(million)),
         Contestant("ring", HOP, "ns", lambda: work.ring_hop_ns(million)),
-        *_late("ring", SPINNING, lambda: work.ring_lateness(few, 10_000, SPIN), (50, 99)),
-        *_late("ring", ASLEEP, lambda: work.ring_lateness(few // 32, 300_000, BLOCK), (50,)),
+        *_late("ring", SPINNING, lambda: work.ring_lateness(few, 10_000, sleeps=False), (50, 99)),
+        *_late("ring", ASLEEP, lambda: work.ring_lateness(few // 32, 300_000, sleeps=True), (50,)),
         *_late(
             "socketpair", ASLEEP, lambda: peers.packet_socket_lateness(few // 32, 300_000), (50,)
         ),

@@ -152,7 +152,7 @@ def packet_socket_lateness(count: int, gap_ns: int) -> Lateness:
         def receive() -> float:
             for _ in range(count):
                 sent_ns, losses, *_rest = RECORD.unpack(here.recv(RECORD.size))
-                late.note(sent_ns, losses)
+                late.note(now_ns() - sent_ns, losses)
             return 0
 
         expect(between(send, receive), 0)

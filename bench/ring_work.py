@@ -15,7 +15,7 @@ from numba import types
 
 from aegis.compiled import compiled, entry_point
 from aegis.market.records import TICK
-from aegis.shm import SPIN, Policy, Ring, Waiting
+from aegis.shm import BLOCK, SPIN, Policy, Ring
 from aegis.shm.atomics import load_acquire, pause, store_release
 from aegis.shm.layout import Records
 from aegis.shm.reader import Reader
@@ -84,7 +84,15 @@ def in_order(ticks: Any, first: int) -> int:
     """How many of these are the records numbered `first` and on."""
     right = 0
     for index in range(len(ticks)):
-        right += ticks[index].event_ns == (first + index) % NUMBERS and ticks[index].bid == 0.5
+        tick = ticks[index]
+        sizes = tick.bid_size + tick.ask_size
+        right += (
+            (tick.event_ns == (first + index) % NUMBERS)
+            & (tick.recv_us == 0)
+            & (tick.bid == 0.5)
+            & (tick.ask == 0.0)
+            & (sizes == 0.0)
+        )
     return right
 
 
@@ -274,16 +282,21 @@ class Lateness:
         self._losses: Final = np.zeros((count, 2), np.int64)
         self._done = 0
 
-    def note(self, sent_ns: int, their_losses: int) -> None:
+    def note(self, late_ns: int, their_losses: int) -> None:
         """One record has arrived."""
-        self._late_ns[self._done] = now_ns() - sent_ns
+        self._late_ns[self._done] = late_ns
         if self._done % self.WINDOW == 0:
             self._losses[self._done // self.WINDOW] = (core_losses(), their_losses)
         self._done += 1
 
+    @property
+    def due(self) -> int:
+        """How many records have yet to come."""
+        return len(self._late_ns) - self._done
+
     def percentile_us(self, percent: float) -> float:
         """A percentile over the undisturbed windows, in us; over all where none was."""
-        expect(self._done, len(self._late_ns))
+        expect(self.due, 0)
         windows = self._late_ns[self.WINDOW :].reshape(-1, self.WINDOW)
         losses = self._losses[: len(windows) + 1]
         calm = (losses[1:] == losses[:-1]).all(axis=1)
@@ -297,10 +310,10 @@ def core_losses() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
-def ring_lateness(count: int, gap_ns: int, waiting: Waiting) -> Lateness:
-    """Records sent one by one, `gap_ns` apart."""
+def ring_lateness(count: int, gap_ns: int, *, sleeps: bool) -> Lateness:
+    """Records sent one by one, `gap_ns` apart, to a reader that sleeps or spins."""
     late = Lateness(count)
-    with Ring.create(TICK) as ring, ring.reader("r", waiting=waiting) as reader:
+    with Ring.create(TICK) as ring, ring.reader("r", waiting=BLOCK) as reader:
 
         def send() -> Sending:
             with ring.writer() as writer:
@@ -312,11 +325,15 @@ def ring_lateness(count: int, gap_ns: int, waiting: Waiting) -> Lateness:
         def receive() -> float:
             out = np.zeros(64, TICK)
             words = out.view(np.uint64).reshape(-1, 6)
-            while reader.position < count:
-                reader.wait_blocking()
-                for index in range(reader.read_into(out)):
-                    sent_ns, losses = words[index, :2].tolist()
-                    late.note(sent_ns, losses)
+            read_into = reader.read_into
+            while late.due:
+                if sleeps:
+                    reader.wait_blocking()
+                while not (taken := read_into(out)):
+                    pass
+                arrived_ns = now_ns()
+                for sent_ns, losses in words[:taken, :2].tolist():
+                    late.note(arrived_ns - sent_ns, losses)
             return reader.lost
 
         expect(between(send, receive), 0)

@@ -29,7 +29,6 @@ __all__ = [
     "load_acquire",
     "load_relaxed",
     "pause",
-    "prefetch_to_write",
     "store_relaxed",
     "store_release",
     "store_words",
@@ -162,21 +161,6 @@ copy_in: Final[Callable[[int, int], None]] = _copy(_plain_load, _atomic_store)
 """Copy one word `(to, source)` from private memory into the segment."""
 copy_out: Final[Callable[[int, int], None]] = _copy(_atomic_load, _plain_store)
 """Copy one word `(to, source)` from the segment into private memory."""
-
-
-@_instruction
-def prefetch_to_write(_context: _Type, _address: _Type) -> Any:
-    """Ask for a line before it is stored to: so many more lines travel at once than the store buffer has room for."""
-
-    def generate(target: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        i32 = ir.IntType(32)
-        pointer = builder.inttoptr(args[0], ir.IntType(8).as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [pointer.type, i32, i32, i32])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(function, [pointer, i32(1), i32(3), i32(1)])  # to write, to keep, data
-        return target.get_dummy_value()
-
-    return types.void(types.int64), generate
 
 
 def _pause_instruction() -> tuple[str, list[int]]:

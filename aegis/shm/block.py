@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from aegis.errors import check
 from aegis.shm.layout import ENTRIES, ENTRY_BYTES, READERS_MAX, WORD, Geometry
 
 __all__ = ["Block"]
@@ -34,8 +35,9 @@ LOST_SO_FAR: Final = 10 * WORD
 STALLED: Final = 11 * WORD  # a writer: how often there was no room
 ONE: Final = 12 * WORD  # the number that is written to an eventfd
 BIT: Final = 13 * WORD  # a reader's own bit among the sleepers
-WAKE_FDS: Final = 14 * WORD  # readers' eventfds, then the writer's; -1: none
-_WORDS: Final = 14 + READERS_MAX + 1
+PAID: Final = 14 * WORD  # a reader: 1 when a record came during a spin
+WAKE_FDS: Final = 15 * WORD  # readers' eventfds, then the writer's; -1: none
+_WORDS: Final = 15 + READERS_MAX + 1
 WRITER_FD: Final = WAKE_FDS + READERS_MAX * WORD
 
 
@@ -47,6 +49,7 @@ class Block:
     ) -> None:
         self._words: npt.NDArray[np.int64] = np.zeros(_WORDS, np.int64)
         self.handle: Final = int(self._words.ctypes.data)
+        check(len(wake_fds) in {0, READERS_MAX + 1}, "an eventfd for each reader and the writer")
         self[HEADER_AT], self[TABLE_AT], self[SLOTS_AT] = header, table, slots
         self[MASK] = geometry.capacity - 1
         self[STRIDE] = geometry.stride_bytes
@@ -60,6 +63,7 @@ class Block:
 
     def seat(self, index: int, *, gating: bool) -> None:
         """Make it the block of reader `index`."""
+        check(0 <= index < READERS_MAX, "a reader has one of the places")
         self[ENTRY_AT] = self[TABLE_AT] + ENTRIES + index * ENTRY_BYTES
         self[BIT] = 1 << index
         self[GATING] = gating

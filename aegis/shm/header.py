@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from aegis.errors import Refused
+from aegis.errors import Refused, check
 from aegis.shm.layout import (
     HEADER,
     MAGIC,
@@ -29,6 +29,7 @@ def fill(header: Records, slots: Records, geometry: Geometry, first: int) -> Non
     Every slot is stamped as if it held the record one lap before its first, so that an empty slot and one that
     still holds the last lap look alike, wherever counting starts.
     """
+    check(len(slots) == geometry.capacity, "every slot is stamped")
     header["magic"] = MAGIC
     header["version"] = VERSION
     header["page_bytes"] = geometry.page_bytes

@@ -39,6 +39,7 @@ __all__ = [
     "describe",
     "fingerprint",
     "signed",
+    "stride_of",
     "word_kinds",
 ]
 
@@ -158,7 +159,7 @@ class Geometry:
     @property
     def stride_bytes(self) -> int:
         """Bytes of one slot: the record and its two stamps in whole cache lines."""
-        return -(-(self.dtype.itemsize + 2 * WORD) // LINE) * LINE
+        return stride_of(self.dtype)
 
     @property
     def slots_offset(self) -> int:
@@ -182,6 +183,11 @@ class Geometry:
                 "itemsize": self.stride_bytes,
             }
         )
+
+
+def stride_of(dtype: np.dtype[Any]) -> int:
+    """Bytes of a slot for such a record."""
+    return -(-(dtype.itemsize + 2 * WORD) // LINE) * LINE
 
 
 def describe(dtype: np.dtype[Any]) -> bytes:

@@ -13,7 +13,7 @@ import trio
 
 from aegis.errors import Refused
 from aegis.shm import entry_points
-from aegis.shm.block import LOST_SO_FAR, NEXT
+from aegis.shm.block import LOST_SO_FAR, NEXT, PAID
 from aegis.shm.layout import READERS_MAX, Geometry, Records, Standing, signed
 from aegis.shm.policy import Policy, Start
 from aegis.shm.recovery import surviving
@@ -24,6 +24,7 @@ from aegis.shm.window import Window, closed
 __all__ = ["Reader"]
 
 _BATCH: Final = 4096
+_ASYNC_SPINS: Final = 500
 
 
 class Reader:
@@ -32,12 +33,16 @@ class Reader:
     Made by `Ring.reader`. One thread at a time may use it, and it is closed only when none does.
     """
 
-    handle: Final[int]
-    """For `aegis.shm.reading.walk` and its neighbours in compiled code, while this reader is open."""
     _spin: Callable[[int], int]
     _arm: Callable[[], int]
     _release: Callable[[int], int]
-    _read_into: Callable[[Records], int]
+    read_into: Callable[[Records], int]
+    """Copy new records into a writable contiguous array of the ring's dtype; returns how many.
+
+    The copied records follow each other without a gap; where the writer overtook a lossy reader, a batch ends and
+    the next begins behind the gap. It may return 0 though something was ready: then all of that is lost. Anything
+    but such an array is `Refused`.
+    """
     poll: Callable[[], int]
     """How many records can be read now; at least that many. A reader that was overtaken moves on first."""
 
@@ -60,7 +65,6 @@ class Reader:
         self._geometry: Final = geometry
         self._block: Final = self._window.block(wake_fds)
         self._block.seat(self._index, gating=policy is Policy.GATE)
-        self.handle = self._block.handle
         self._bell: Final = Bell(wake_fds[self._index] if wake_fds else None)
         self._writers_bell: Final = Bell(wake_fds[-1] if wake_fds else None)
         self._waiting: Final = waiting
@@ -73,12 +77,18 @@ class Reader:
             raise
 
     def _bind(self) -> None:
-        """Bind the compiled calls to this handle: an attribute costs half of what a method would."""
-        self.poll = partial(entry_points.ready, self.handle)
-        self._spin = partial(entry_points.spin, self.handle)
-        self._arm = partial(entry_points.arm, self.handle)
-        self._release = partial(entry_points.release, self.handle)
-        self._read_into = partial(entry_points.batch_reader(self._geometry.dtype), self.handle)
+        """Bind the compiled calls to this reader: an attribute costs half of what a method would."""
+        handle = self._block.handle
+        self.poll = partial(entry_points.ready, handle)
+        self.read_into = entry_points.batch_reader(self._geometry.dtype, handle)
+        self._spin = partial(entry_points.spin, handle)
+        self._arm = partial(entry_points.arm, handle)
+        self._release = partial(entry_points.release, handle)
+
+    @property
+    def handle(self) -> int:
+        """For `aegis.shm.reading.walk` and its neighbours in compiled code, until this reader is closed."""
+        return closed() if self.read_into is closed else self._block.handle
 
     def _enter(self, start: Start | int, patience_ns: int) -> None:
         entry = self._window.entries[self._index : self._index + 1]
@@ -112,7 +122,7 @@ class Reader:
         count = self.poll()
         index = self._block[NEXT] & (self._geometry.capacity - 1)
         count = count if limit is None else min(count, limit)
-        records: Records = self._window.slots["record"][index : index + count]
+        records: Records = self._window.records[index : index + count]
         return records
 
     def advance(self, count: int) -> int:
@@ -131,21 +141,6 @@ class Reader:
 
     # ---- reading by copying
 
-    def read_into(self, out: Records) -> int:
-        """Copy new records into an array of the ring's dtype; return how many.
-
-        The copied records follow each other without a gap; where the writer overtook a lossy reader, a batch ends
-        and the next begins behind the gap. It may return 0 though something was ready: then all of that is lost.
-
-        Raises:
-            Refused: not a writable, contiguous, one-dimensional array of the ring's dtype.
-        """
-        fits = out.dtype == self._geometry.dtype and out.flags.writeable
-        count = self._read_into(out) if fits else -1
-        if count < 0:
-            raise Refused(f"read_into needs a writable contiguous array of {self._geometry.dtype}")
-        return count
-
     def take(self, limit: int = _BATCH) -> Records:
         """New records as an array of its own, empty when there are none."""
         count = max(self.poll(), self.lag)  # in this order: `poll` moves an overtaken reader on
@@ -162,11 +157,11 @@ class Reader:
     async def wait(self) -> int:
         """Wait until something can be read; return how much, at least. 0: the writer has finished, all is read.
 
-        A checkpoint, always.
+        A checkpoint, always. A spin holds up the other tasks, so it is kept shorter here than in a thread.
         """
         await trio.lowlevel.checkpoint()
         while True:
-            count = self._look() or self._arm()
+            count = self._spin(min(self._budget.spins, _ASYNC_SPINS)) or self._look_again()
             if count:
                 return max(count, 0)
             await self._bell.listen_async()
@@ -177,13 +172,24 @@ class Reader:
         The GIL is released meanwhile, and it does not last longer than `timeout_s` and a spin, so call it in a
         loop. See `finished` for the end.
         """
-        count = self._look()
+        return self._spin(self._budget.spins) or self._sleep(timeout_s)
+
+    def _sleep(self, timeout_s: float) -> int:
+        count = self._look_again()
         if count == 0 and self._waiting.sleeps:
-            count = self._arm()
-            if count == 0:
-                self._bell.listen(timeout_s)
-                count = self.poll()
+            self._bell.listen(timeout_s)
+            count = self.poll()
         return max(count, 0)
+
+    def _look_again(self) -> int:
+        """After a first look in vain: yield, announce a sleep and look a last time; -1 at the end of all."""
+        self._budget.found_nothing(paid=bool(self._block[PAID]))
+        self._block[PAID] = 0
+        for _ in range(self._waiting.yields):
+            os.sched_yield()
+            if count := self.poll():
+                return count
+        return self._arm()
 
     async def __aiter__(self) -> AsyncIterator[Records]:
         """Yield batches as they come, each an array of its own, until the writer has finished."""
@@ -191,18 +197,6 @@ class Reader:
             batch = self.take()
             if len(batch):
                 yield batch
-
-    def _look(self) -> int:
-        """Look for records for as long as is worth while without sleeping."""
-        count = self.poll()
-        spins = 0 if count else self._budget.spins()
-        if spins:
-            count = self._spin(spins)
-            self._budget.learn(paid=count > 0)
-        for _ in range(0 if count else self._waiting.yields):
-            os.sched_yield()
-            count = count or self.poll()
-        return count
 
     # ---- how it stands
 
@@ -241,11 +235,11 @@ class Reader:
 
     def close(self) -> None:
         """Leave the ring: the writer no longer waits for this reader, and its place is free. Twice does no harm."""
-        if self._read_into is closed:
+        if self.read_into is closed:
             return
         self._window.entries["standing"][self._index] = Standing.FREE
         self._writers_bell.ring()
-        self.poll = self._spin = self._arm = self._release = self._read_into = closed
+        self.poll = self._spin = self._arm = self._release = self.read_into = closed
         self._window.close()
         self._seat.leave()
 

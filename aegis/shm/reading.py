@@ -31,6 +31,8 @@ from aegis.shm.block import (
     LOST_SO_FAR,
     MASK,
     NEXT,
+    PAID,
+    SLOTS_AT,
     STRIDE,
     TABLE_AT,
     WRITER_FD,
@@ -39,7 +41,7 @@ from aegis.shm.handle import asking_for, signal, slot_of
 from aegis.shm.layout import CURSOR, LOST, PUB, ROOM, STANDING, STATE, WAITERS, WORD, State
 from aegis.shm.sequence import forward, since
 
-__all__ = ["arm", "join", "ready", "release", "spin", "walk"]
+__all__ = ["arm", "join", "ready", "release", "spin", "walk", "walk_sized"]
 
 _FINISHED = int(State.FINISHED)
 _SKIPS = 4  # a writer that laps us for ever must not hold us in one call
@@ -52,13 +54,21 @@ def walk(handle: int, destination: int, limit: int) -> int:
     What was overwritten before it could be copied is skipped and counted in the block's `LOST_SO_FAR`. Copied
     records follow each other without a gap: a gap ends the batch, and the next call starts behind it.
     """
-    done = load_relaxed(handle + NEXT)
     item = load_relaxed(handle + ITEM)
     stride = load_relaxed(handle + STRIDE)
+    return walk_sized(handle, destination, limit, item, stride)
+
+
+@inlined
+def walk_sized(handle: int, destination: int, limit: int, item: int, stride: int) -> int:
+    """`walk` with the sizes of a record and a slot, which the caller may know when it is compiled."""
+    done = load_relaxed(handle + NEXT)
+    slots = load_relaxed(handle + SLOTS_AT)
+    mask = load_relaxed(handle + MASK)
     copied = 0
     skips = 0
     while copied < limit and skips < _SKIPS:
-        slot = slot_of(handle, done)
+        slot = slots + (done & mask) * stride
         stamp = load_acquire(slot + stride - WORD)
         sequence = forward(done, 1)
         if since(stamp, sequence) < 0:
@@ -83,10 +93,7 @@ def walk(handle: int, destination: int, limit: int) -> int:
 
 @inlined
 def ready(handle: int) -> int:
-    """How many records can be read now, at least; a reader that was overtaken moves on first.
-
-    While nothing is new it touches only the next slot's line, never PUB, which the writer would then miss.
-    """
+    """How many records can be read now, at least; a reader that was overtaken moves on first."""
     done = load_relaxed(handle + NEXT)
     stamp = load_acquire(slot_of(handle, done) + load_relaxed(handle + STRIDE) - WORD)
     if since(stamp, forward(done, 1)) < 0:
@@ -96,20 +103,34 @@ def ready(handle: int) -> int:
         _give_back(handle, done)
     limit = load_relaxed(handle + LIMIT)
     if since(limit, done) <= 0:
-        limit = load_acquire(load_relaxed(handle + HEADER_AT) + PUB)
-        if since(limit, done) <= 0:
-            limit = forward(done, 1)  # complete, but the writer has yet to move PUB
+        limit = _offered(handle, forward(done, 1))
         store_relaxed(handle + LIMIT, limit)
     return since(limit, done)
 
 
 @inlined
+def _offered(handle: int, complete: int) -> int:
+    """Up to where records can be read; `complete` is one that can.
+
+    PUB is looked at only when there is more than one. A reader that keeps up then never touches the line of PUB,
+    which the writer would have to fetch back for each record.
+    """
+    stamp = load_relaxed(slot_of(handle, complete) + load_relaxed(handle + STRIDE) - WORD)
+    if since(stamp, complete) <= 0:
+        return complete
+    published = load_acquire(load_relaxed(handle + HEADER_AT) + PUB)
+    return published if since(published, complete) > 0 else complete
+
+
+@inlined
 def spin(handle: int, spins: int) -> int:
-    """Look up to `spins` times for a new record; return how many can be read."""
+    """Look up to `spins` times for a new record; return how many can be read. Notes when it came during the spin."""
     done = load_relaxed(handle + NEXT)
     stamp_at = slot_of(handle, done) + load_relaxed(handle + STRIDE) - WORD
-    for _ in range(spins):
+    for turn in range(spins):
         if since(load_relaxed(stamp_at), done) > 0:
+            if turn > 0:
+                store_relaxed(handle + PAID, 1)
             break
         pause()
     return ready(handle)

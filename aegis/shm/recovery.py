@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from aegis.errors import check
 from aegis.shm.layout import Records, signed
 
 __all__ = ["surviving"]
@@ -36,4 +37,8 @@ def surviving(slots: Records, header: Records) -> tuple[int, int]:
     found = np.zeros(len(slots), np.bool_)
     found[steps_back[steps_back < len(slots)]] = True
     run = len(slots) if found.all() else int(np.argmin(found))
+    check(
+        0 < run <= min(count, len(slots)),
+        "what was found lies between the first record and the newest",
+    )
     return signed(first + count - run), signed(first + count)

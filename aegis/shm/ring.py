@@ -106,6 +106,8 @@ class Ring:
             raise Refused(f"a ring has {WAKE_FDS} wake-up descriptors, not {len(wake_fds)}")
         if needs_writer and not is_taken(fd, WRITER_SEAT):
             raise Refused("nobody alive writes this ring")
+        for each in (fd, *wake_fds):
+            os.set_inheritable(each, False)  # they came by inheritance, and go no further
         return cls(fd, wake_fds, geometry)
 
     @classmethod

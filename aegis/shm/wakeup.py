@@ -43,31 +43,32 @@ ADAPTIVE: Final = Waiting(spins=2_000, sleeps=True, rests=True)
 
 
 class SpinBudget:
-    """Decides whether a spin is worth its processor time, by how the last ones ended.
+    """How long to spin before sleeping, by whether spinning has paid: a record came during a spin.
 
-    After each spin in vain it rests for twice as many waits as before; one that pays ends that. Records that come
-    further apart than a spin lasts thus cost next to nothing, and no clock is read.
+    After a spin in vain it rests for a number of sleeps, each time for twice as many, until one pays. Records that
+    come further apart than a spin lasts thus cost next to nothing, and no clock is read.
     """
 
     def __init__(self, waiting: Waiting) -> None:
         self._waiting: Final = waiting
+        self.spins = waiting.spins
         self._resting = 0
         self._next_rest = 1
 
-    def spins(self) -> int:
-        """How long to spin this time."""
-        if self._resting:
-            self._resting -= 1
-            return 0
-        return self._waiting.spins
-
-    def learn(self, *, paid: bool) -> None:
-        """Take note of how a spin ended."""
-        if paid or not self._waiting.rests:
+    def found_nothing(self, *, paid: bool) -> None:
+        """A look has ended without a record; `paid` when a spin has paid since the last such."""
+        if not self._waiting.rests:
+            return
+        if paid:
             self._next_rest = 1
-        else:
+        if self.spins:
+            self.spins = 0
             self._resting = self._next_rest
             self._next_rest = min(2 * self._next_rest, _LONGEST_REST)
+        else:
+            self._resting -= 1
+            if self._resting == 0:
+                self.spins = self._waiting.spins
 
 
 class Bell:

@@ -8,9 +8,9 @@ from typing import Final, NoReturn
 
 import numpy as np
 
-from aegis.errors import Refused
+from aegis.errors import Refused, check
 from aegis.shm.block import Block
-from aegis.shm.layout import ENTRIES, ENTRY, HEADER, READERS_MAX, Geometry, Records
+from aegis.shm.layout import ENTRIES, ENTRY, HEADER, LINE, READERS_MAX, Geometry, Records
 
 __all__ = ["Window", "closed"]
 
@@ -31,13 +31,16 @@ class Window:
         self.slots: Records = np.frombuffer(
             self._all, geometry.slot_dtype, geometry.capacity, geometry.slots_offset
         )
+        self.records: Records = self.slots["record"]
         self.entries: Records = np.frombuffer(self._table, ENTRY, READERS_MAX, ENTRIES)
 
     def block(self, wake_fds: tuple[int, ...]) -> Block:
         """A private block for a party that works on this window."""
         header = int(self.header.ctypes.data)
         table = int(self.entries.ctypes.data) - ENTRIES
-        return Block(self.geometry, header, table, int(self.slots.ctypes.data), wake_fds)
+        slots = int(self.slots.ctypes.data)
+        check(not (header | table | slots) % LINE, "the regions of a ring start on cache lines")
+        return Block(self.geometry, header, table, slots, wake_fds)
 
     def sync(self) -> None:
         """Write everything back to the file."""
@@ -45,7 +48,7 @@ class Window:
 
     def close(self) -> None:
         """Unmap. A mapping that a caller still has a view of goes with the last view instead."""
-        self.header = self.slots = self.entries = np.zeros(0, np.void)
+        self.header = self.slots = self.records = self.entries = np.zeros(0, np.void)
         for memory in (self._all, self._table):
             with suppress(BufferError):
                 memory.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Final, Self
 
 import trio
@@ -15,7 +15,7 @@ from aegis.shm import entry_points
 from aegis.shm.block import LIMIT, NEXT, STALLED
 from aegis.shm.layout import READERS_MAX, Geometry, Records, Standing, State, signed
 from aegis.shm.recovery import surviving
-from aegis.shm.seats import WRITER_SEAT, Seat, reader_seat
+from aegis.shm.seats import WRITER_SEAT, Seat, is_taken, reader_seat
 from aegis.shm.wakeup import NAP_S, Bell
 from aegis.shm.window import Window, closed
 
@@ -33,8 +33,12 @@ class Writer:
         Refused: the ring has a living writer.
     """
 
-    handle: Final[int]
-    """For `aegis.shm.writing.put` and its neighbours in compiled code, while this writer is open."""
+    write_batch: Callable[[Records], int]
+    """Write as many records as there is room for, from the first on; returns how many.
+
+    Each can be read as soon as it is complete: a batch is no transaction. Anything but a contiguous array of the
+    ring's dtype is `Refused`.
+    """
 
     def __init__(self, fd: int, geometry: Geometry, wake_fds: tuple[int, ...]) -> None:
         self._fd: Final = fd
@@ -42,12 +46,9 @@ class Writer:
         self._seat: Final = Seat(fd, WRITER_SEAT, "writer")
         self._window: Final = Window(fd, geometry, writable=True)
         self._block: Final = self._window.block(wake_fds)
-        self.handle = self._block.handle
         self._bell: Final = Bell(wake_fds[-1] if wake_fds else None)
         self._stalled_at = (0, 0)  # position, and when it was first seen to be stuck there
-        self._write_batch: Callable[[Records], int] = partial(
-            entry_points.batch_writer(geometry.dtype), self.handle
-        )
+        self.write_batch = entry_points.batch_writer(geometry.dtype, self._block.handle)
         self._take_over()
 
     def _take_over(self) -> None:
@@ -62,6 +63,11 @@ class Writer:
         self._block[NEXT] = self._block[LIMIT] = newest  # so the first write looks at the gates
         self.evict_dead()
 
+    @property
+    def handle(self) -> int:
+        """For `aegis.shm.writing.put` and its neighbours in compiled code, until this writer is closed."""
+        return closed() if self.write_batch is closed else self._block.handle
+
     # ---- writing
 
     @cached_property
@@ -71,29 +77,7 @@ class Writer:
         A word that several small fields share is one unsigned integer, the first field in its lowest bits. The
         first use compiles for this record type, or loads that (about 10 ms): touch it before the market opens.
         """
-        put = entry_points.record_writer(self._geometry.dtype)
-        handle = self.handle
-
-        def write(*words: float) -> bool:
-            return put(handle, words)
-
-        return write
-
-    def write_batch(self, records: Records) -> int:
-        """Write as many records as there is room for, from the first on; return how many.
-
-        Each can be read as soon as it is complete: a batch is no transaction.
-
-        Args:
-            records: a contiguous one-dimensional array of the ring's dtype.
-
-        Raises:
-            Refused: something else.
-        """
-        written = self._write_batch(records) if records.dtype == self._geometry.dtype else -1
-        if written < 0:
-            raise Refused(f"write_batch needs a contiguous array of {self._geometry.dtype}")
-        return written
+        return entry_points.record_writer(self._geometry.dtype, self.handle)
 
     @contextmanager
     def claim(self, count: int) -> Iterator[Records]:
@@ -107,7 +91,7 @@ class Writer:
         index = position & (self._geometry.capacity - 1)
         count = min(count, self._geometry.capacity - index)
         count = entry_points.reserve(self.handle, count)
-        yield self._window.slots["record"][index : index + count]
+        yield self._window.records[index : index + count]
         check(self.position == position, "nothing else is written while slots are claimed")
         entry_points.commit(self.handle, count)
 
@@ -126,11 +110,7 @@ class Writer:
         written = self.write_batch(records)
         while written < len(records) and (now_ns := monotonic_ns()) < deadline_ns:
             rest = len(records) - written
-            if (
-                not self._spin_room(rest)
-                and not self._ask_room(rest)
-                and not self.make_room(now_ns)
-            ):
+            if not (self._spin_room(rest) or self._ask_room(rest) or self.make_room(now_ns)):
                 self._bell.listen(min(NAP_S, (deadline_ns - now_ns) / 1e9))
             written += self.write_batch(records[written:])
         return written
@@ -145,17 +125,19 @@ class Writer:
         written = self.write_batch(records)
         while written < len(records):
             rest = len(records) - written
-            if not self._ask_room(rest) and not self.make_room(int(trio.current_time() * 1e9)):
+            if not (self._ask_room(rest) or self.make_room(int(trio.current_time() * 1e9))):
                 await self._bell.listen_async()
             written += self.write_batch(records[written:])
 
     def _spin_room(self, rest: int) -> bool:
-        return entry_points.spin_room(self.handle, min(rest, self._geometry.capacity), _SPINS) > 0
+        wanted = min(rest, self._geometry.capacity // 2)
+        return entry_points.spin_room(self.handle, wanted, _SPINS) > 0
 
     def _ask_room(self, rest: int) -> bool:
         """Ask to be woken when half the ring is free: one wake-up then moves many records. True: there is room."""
-        half = self._geometry.capacity // 2
-        return entry_points.ask_room(self.handle, max(min(rest, self._geometry.capacity), half)) > 0
+        capacity = self._geometry.capacity
+        wanted = max(min(rest, capacity), capacity // 2)
+        return entry_points.ask_room(self.handle, wanted) > 0
 
     def make_room(self, now_ns: int) -> bool:
         """Evict the gating readers that hold the writer back and have died or run out of patience.
@@ -185,8 +167,10 @@ class Writer:
         """Free the places of gating readers whose process or descriptor is gone; True when there was one."""
         evicted = False
         for index in self._gating():
-            with suppress(Refused):  # it lives
-                # Taken by ourselves for a moment, so that nobody can move in between the look and the store.
+            if is_taken(self._fd, reader_seat(index)):
+                continue
+            with suppress(Refused):  # a newcomer was faster
+                # Held for a moment, so that nobody moves in before the store.
                 seat = Seat(self._fd, reader_seat(index), "reader")
                 self._window.entries["standing"][index] = Standing.FREE
                 seat.leave()
@@ -227,9 +211,9 @@ class Writer:
 
     def close(self) -> None:
         """Give up the writer's place; readers stay, and a new writer may follow. Twice does no harm."""
-        if self._write_batch is closed:
+        if self.write_batch is closed:
             return
-        self.write = self._write_batch = closed
+        self.write = self.write_batch = closed
         self._window.close()
         self._seat.leave()
 

@@ -9,6 +9,8 @@ reason for each.
 
 from __future__ import annotations
 
+from typing import Any
+
 from aegis.compiled import inlined
 from aegis.shm.atomics import (
     copy_in,
@@ -18,7 +20,6 @@ from aegis.shm.atomics import (
     load_acquire,
     load_relaxed,
     pause,
-    prefetch_to_write,
     store_relaxed,
     store_release,
     store_words,
@@ -59,18 +60,18 @@ __all__ = [
     "finish",
     "put",
     "put_many",
+    "put_sized",
     "reserve",
     "room",
     "spin_room",
 ]
 
-AHEAD = 32
 _GATING = int(Standing.GATING)
 _FINISHED = int(State.FINISHED)
 
 
 @inlined
-def put(handle: int, words: tuple[float, ...]) -> bool:
+def put(handle: int, words: tuple[Any, ...]) -> bool:
     """Write one record: a tuple of one int64, uint64 or float64 for each of its 8-byte words.
 
     Returns False, and writes nothing, when a gating reader is a whole ring behind.
@@ -96,22 +97,18 @@ def put_many(handle: int, source: int, count: int) -> int:
     """
     item = load_relaxed(handle + ITEM)
     stride = load_relaxed(handle + STRIDE)
-    return put_many_of(handle, source, count, item, stride)
+    return put_sized(handle, source, count, item, stride)
 
 
 @inlined
-def put_many_of(handle: int, source: int, count: int, item: int, stride: int) -> int:
-    """`put_many` where the compiler knows the sizes."""
+def put_sized(handle: int, source: int, count: int, item: int, stride: int) -> int:
+    """`put_many` with the sizes of a record and a slot, which the caller may know when it is compiled."""
     done = load_relaxed(handle + NEXT)
     slots = load_relaxed(handle + SLOTS_AT)
     mask = load_relaxed(handle + MASK)
     count = _admit(handle, done, count)
-    for index in range(min(count, AHEAD)):
-        prefetch_to_write(slots + ((done + index) & mask) * stride)
     for index in range(count):
         slot = slots + (forward(done, index) & mask) * stride
-        if index + AHEAD < count:
-            prefetch_to_write(slots + ((done + index + AHEAD) & mask) * stride)
         sequence = forward(done, index + 1)
         store_relaxed(slot, sequence)
         fence_release()

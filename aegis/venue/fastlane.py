@@ -45,21 +45,21 @@ BATCH: Final = 64
 EVERYTHING: Final = 1 << 60
 """More bytes than a connection ever carries."""
 
-# The words of a lane: one block of memory, whose address is all that compiled code is given. Offsets in bytes.
+# A lane's words by index: one block of memory, whose address is all that compiled code is given.
 _RING: Final = 0  # the handle of the ring's writer
-_ROWS: Final = 8  # the symbol table's address
-_MASK: Final = 16
-_LEFT: Final = 24  # address behind the bytes for the library, which stand at the buffer's start
-_NEXT: Final = 32  # address of the first byte not yet looked at
-_END: Final = 40  # address behind the last byte received
-_PASSING: Final = 48  # how many bytes of a frame that is left are still to be passed on
-_FRAGMENTS: Final = 56  # 1 inside a message of several frames
-_READ: Final = 64  # how many records are in the batch,
-_WRITTEN: Final = 72  # and how many of them found room in the ring
-_FATES: Final = 80  # a count for each `Fate`
-_LETTERS: Final = _FATES + 8 * len(Fate)
-_BATCH: Final = _LETTERS + 8 * LETTERS
-_LANE_BYTES: Final = _BATCH + TICK.itemsize * BATCH
+_ROWS: Final = 1  # the symbol table's address
+_MASK: Final = 2
+_LEFT: Final = 3  # address behind the bytes for the library, which stand at the buffer's start
+_NEXT: Final = 4  # address of the first byte not yet looked at
+_END: Final = 5  # address behind the last byte received
+_PASSING: Final = 6  # how many bytes of a frame that is left are still to be passed on
+_FRAGMENTS: Final = 7  # 1 inside a message of several frames
+_READ: Final = 8  # how many records are in the batch,
+_WRITTEN: Final = 9  # and how many of them found room in the ring
+_FATES: Final = 10  # a count for each `Fate`
+_LETTERS: Final = _FATES + len(Fate)
+_BATCH: Final = _LETTERS + LETTERS
+_WORDS: Final = _BATCH + BATCH * TICK.itemsize // 8
 
 # The compiler takes plain numbers.
 _TICK_BYTES: Final = TICK.itemsize
@@ -67,22 +67,32 @@ _OTHER: Final = int(Fate.OTHER)
 _LAST_TAKEN: Final = int(Fate.TRADE)
 
 
+@compiled("int64(int64, int64)")
+def _get(lane: int, index: int) -> int:
+    return word(lane + 8 * index)
+
+
+@compiled("void(int64, int64, int64)")
+def _set(lane: int, index: int, number: int) -> None:
+    set_word(lane + 8 * index, number)
+
+
 @compiled("int64(int64, int64, int64)")
 def _pass_on(lane: int, at: int, end: int) -> int:
     """Add what there is of a frame that is left to the bytes for the library; return the address behind it."""
-    count = min(word(lane + _PASSING), end - at)
+    count = min(_get(lane, _PASSING), end - at)
     if count > 0:
-        left = word(lane + _LEFT)
+        left = _get(lane, _LEFT)
         move(left, at, count)
-        set_word(lane + _LEFT, left + count)
-        set_word(lane + _PASSING, word(lane + _PASSING) - count)
+        _set(lane, _LEFT, left + count)
+        _set(lane, _PASSING, _get(lane, _PASSING) - count)
     return at + count
 
 
 @compiled("int64(int64, int64)")
 def _read_batch(lane: int, recv_us: int) -> int:
     """Go through the frames until the bytes end or the batch is full; return how many ticks were read."""
-    at, end = word(lane + _NEXT), word(lane + _END)
+    at, end = _get(lane, _NEXT), _get(lane, _END)
     read = 0
     while read < BATCH:
         at = _pass_on(lane, at, end)
@@ -93,24 +103,23 @@ def _read_batch(lane: int, recv_us: int) -> int:
         if end < payload:
             break
         behind = payload + payload_bytes(at, second)
-        legal = is_legal(first, second, behind - payload, word(lane + _FRAGMENTS))
+        legal = is_legal(first, second, behind - payload, _get(lane, _FRAGMENTS))
         fate = _OTHER
         if first == TEXT and legal and second != IN_EIGHT_BYTES:
             if end < behind:
                 break
-            tick = lane + _BATCH + read * _TICK_BYTES
-            rows, mask = word(lane + _ROWS), word(lane + _MASK)
-            fate = read_event(payload, behind, lane + _LETTERS, rows, mask, recv_us, tick)
-        count = lane + _FATES + 8 * fate
-        set_word(count, word(count) + 1)
+            tick = lane + 8 * _BATCH + read * _TICK_BYTES
+            rows, mask = _get(lane, _ROWS), _get(lane, _MASK)
+            fate = read_event(payload, behind, lane + 8 * _LETTERS, rows, mask, recv_us, tick)
+        _set(lane, _FATES + fate, _get(lane, _FATES + fate) + 1)
         if fate <= _LAST_TAKEN:
             read += 1
             at = behind
         else:
-            set_word(lane + _PASSING, behind - at if legal and first != CLOSE else EVERYTHING)
+            _set(lane, _PASSING, behind - at if legal and first != CLOSE else EVERYTHING)
             if first & CONTROL == 0:
-                set_word(lane + _FRAGMENTS, 1 if first & FINAL == 0 else 0)
-    set_word(lane + _NEXT, at)
+                _set(lane, _FRAGMENTS, 1 if first & FINAL == 0 else 0)
+    _set(lane, _NEXT, at)
     return read
 
 
@@ -119,12 +128,12 @@ def _read_batch(lane: int, recv_us: int) -> int:
 def _scan(lane: int, recv_us: int) -> bool:
     """Go through all bytes that are there; False when the ring had no room for all of a batch."""
     for letter in range(LETTERS):
-        set_word(lane + _LETTERS + 8 * letter, 0)
+        _set(lane, _LETTERS + letter, 0)
     while True:
         read = _read_batch(lane, recv_us)
-        written = put_many(word(lane + _RING), lane + _BATCH, read)
-        set_word(lane + _READ, read)
-        set_word(lane + _WRITTEN, written)
+        written = put_many(_get(lane, _RING), lane + 8 * _BATCH, read)
+        _set(lane, _READ, read)
+        _set(lane, _WRITTEN, written)
         if written < read:
             return False
         if read < BATCH:
@@ -143,7 +152,7 @@ class RingWriter(Protocol):
 
 
 class Lane:
-    """The lane of one connection.
+    """The lane of one connection at a time; what it counts goes on from one to the next.
 
     Its buffer holds first what is left, until that is fetched, then the beginning of a frame that is not whole yet.
 
@@ -164,30 +173,38 @@ class Lane:
         self._buffer: Final = np.zeros(BUFFER_BYTES + BEYOND, np.uint8)
         self._bytes: Final = self._buffer.data[:BUFFER_BYTES]
         self._start: Final = int(self._buffer.ctypes.data)
-        self._memory: Final[npt.NDArray[np.int64]] = np.zeros(_LANE_BYTES // 8, np.int64)
+        self._memory: Final[npt.NDArray[np.int64]] = np.zeros(_WORDS, np.int64)
         self._words: Final = self._memory.data
         self._address: Final = int(self._memory.ctypes.data)
-        self[_RING] = writer.handle
-        self[_ROWS], self[_MASK] = symbols.address, symbols.mask
-        self[_LEFT] = self[_NEXT] = self[_END] = self._start
+        words = self._words
+        words[_RING], words[_ROWS], words[_MASK] = writer.handle, symbols.address, symbols.mask
         self.dropped = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a connection: what is left over from another is forgotten."""
+        words = self._words
+        words[_LEFT] = words[_NEXT] = words[_END] = self._start
+        words[_PASSING] = words[_FRAGMENTS] = 0
 
     def room(self) -> memoryview:
         """Where the next bytes belong. There is always some."""
-        check(not self.has_left, "what is left is fetched before more is received")
-        at, unread = self[_NEXT] - self._start, self[_END] - self[_NEXT]
+        words, start = self._words, self._start
+        check(words[_LEFT] == start, "what is left is fetched before more is received")
+        at, unread = words[_NEXT] - start, words[_END] - words[_NEXT]
         if unread:
             self._bytes[:unread] = self._bytes[at : at + unread]
-        self[_NEXT] = self._start
-        self[_END] = self._start + unread
+        words[_NEXT], words[_END] = start, start + unread
         return self._bytes[unread:]
 
     async def take(self, count: int) -> None:
         """Take the ticks out of what was received just now: `count` bytes of `room()`."""
         recv_us = received_us(self._clock.monotonic_ns())
-        self[_END] += count
+        words = self._words
+        words[_END] += count
+        check(words[_END] <= self._start + BUFFER_BYTES, "what was received fits into its room")
         while not _scan(self._address, recv_us):
-            waiting = self._memory[_BATCH // 8 :].view(TICK)[self[_WRITTEN] : self[_READ]]
+            waiting = self._memory[_BATCH:].view(TICK)[words[_WRITTEN] : words[_READ]]
             if self._lossless:
                 await self._writer.write_all(waiting)
             else:
@@ -195,26 +212,25 @@ class Lane:
 
     def leave(self, count: int = EVERYTHING) -> None:
         """Leave the next bytes, whatever they are: they are no frames, or no lane's."""
-        self[_PASSING] += count
+        self._words[_PASSING] += count
 
     @property
     def has_left(self) -> bool:
         """Whether there are bytes for the library."""
-        return self[_LEFT] > self._start
+        return self._words[_LEFT] > self._start
 
     def left(self) -> bytes:
         """The bytes for the library, once."""
-        count = self[_LEFT] - self._start
-        self[_LEFT] = self._start
+        count = self._words[_LEFT] - self._start
+        self._words[_LEFT] = self._start
         return bytes(self._bytes[:count])
+
+    @property
+    def taken(self) -> int:
+        """How many frames became ticks, those dropped included."""
+        return self._words[_FATES + Fate.QUOTE] + self._words[_FATES + Fate.TRADE]
 
     @property
     def fates(self) -> dict[Fate, int]:
         """How many frames had which fate."""
-        return {fate: self[_FATES + 8 * fate] for fate in Fate}
-
-    def __getitem__(self, offset: int) -> int:
-        return self._words[offset >> 3]
-
-    def __setitem__(self, offset: int, number: int) -> None:
-        self._words[offset >> 3] = number
+        return {fate: self._words[_FATES + fate] for fate in Fate}

@@ -120,11 +120,14 @@ def _members_end(at: int, letters: int) -> int:
             if at == LEFT:
                 return LEFT
         at = value_end(at)
-        if at == LEFT or byte(at) == _CLOSE:
-            return at + (at != LEFT)
-        if byte(at) != _COMMA:
+        if at == LEFT:
             return LEFT
+        behind = byte(at)
         at += 1
+        if behind == _CLOSE:
+            return at
+        if behind != _COMMA:
+            return LEFT
 
 
 @compiled("int64(int64)")

@@ -15,6 +15,7 @@ import trio
 __all__ = ["TcpTransport", "TlsTransport", "Transport"]
 
 _RAW_BYTES: Final = 1 << 17
+_RECORD_BYTES_MAX: Final = 1 << 14
 
 
 class Transport(Protocol):
@@ -154,13 +155,13 @@ class TlsTransport:
 
     def _decrypt(self, room: memoryview) -> int:
         """Decrypt what has come, as far as there is room."""
-        count = 0
+        count, size, read = 0, len(room), self._tls.read
         try:
-            while count < len(room):
-                # With a buffer it returns a count, which its published types do not know.
-                read = cast("int", self._tls.read(len(room) - count, room[count:]))
-                count += read
-                if not read:
+            while count < size:
+                # Given a buffer it returns a count, which its published types do not know.
+                length = cast("int", read(_RECORD_BYTES_MAX, room[count:]))
+                count += length
+                if length == 0:
                     self._ended = True
                     break
         except ssl.SSLWantReadError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Final
 
 import trio
@@ -26,7 +27,7 @@ class LaneStream(trio.abc.Stream):
 
     Args:
         transport: the connection, from its first byte on; it is closed with this stream.
-        lane: one for this connection alone.
+        lane: for this connection alone until it ends.
     """
 
     def __init__(self, transport: Transport, lane: Lane) -> None:
@@ -36,10 +37,11 @@ class LaneStream(trio.abc.Stream):
         """What came so far of the answer to the handshake; None behind it."""
         self._left = b""
         self._ended = False
+        lane.begin()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Wait for bytes that the library has to see; `b""` at the end of the connection."""
-        if max_bytes is not None and max_bytes < 1:
+        if max_bytes is not None and operator.index(max_bytes) < 1:
             raise ValueError("max_bytes is 1 or more")
         if self._left or self._ended:
             await trio.lowlevel.checkpoint()

@@ -18,7 +18,7 @@ import numpy as np
 import trio
 from numbered import BATCH, NUMBERED, numbered, wrong
 
-from aegis.shm import OnDisk, Policy, Ring, entry_points
+from aegis.shm import OnDisk, Policy, Ring
 from aegis.shm.reader import Reader
 
 
@@ -102,8 +102,9 @@ def _say(message: dict[str, Any]) -> None:
 def main() -> None:
     """Load everything, say so, and fork on command."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the parties
-    for make in (entry_points.record_writer, entry_points.batch_writer, entry_points.batch_reader):
-        make(NUMBERED)
+    with Ring.create(NUMBERED, 2) as ring, ring.writer() as writer, ring.reader("r") as reader:
+        assert writer.write(*range(6))
+        assert len(reader.take()) == 1
     _say({"ready": os.getpid()})
     for line in sys.stdin:
         pid = os.fork()

@@ -91,18 +91,18 @@ SCENARIOS = {
 ORDERINGS = {
     "put: store_release #0": "gate copy",
     "put: fence_release #0": "lossy copy",
-    "put_many: store_release #0": "gate batches",
-    "put_many: fence_release #0": "lossy batches",
+    "put_sized: store_release #0": "gate batches",
+    "put_sized: fence_release #0": "lossy batches",
     "reserve: fence_release #0": "lossy in place",
     "commit: store_release #0": "gate in place",
     "room: load_acquire #0": "gate order",
     "room: fence_total #0": "room",
     "_publish: store_release #0": "gate look",
     "_publish: fence_total #0": "sleep",
-    "walk: load_acquire #0": "gate copy",
-    "walk: fence_acquire #0": "lossy copy",
+    "walk_sized: load_acquire #0": "gate copy",
+    "walk_sized: fence_acquire #0": "lossy copy",
     "ready: load_acquire #0": "gate look",
-    "ready: load_acquire #1": "gate look",
+    "_offered: load_acquire #0": "gate look",
     "arm: load_acquire #0": "finish",
     "arm: fence_total #0": "sleep",
     "release: fence_acquire #0": "lossy look",
@@ -115,11 +115,13 @@ ORDERINGS = {
 MISTAKES = {
     Mutant("put", "store_relaxed", 0, "0"): "gate copy",  # begin is not stamped
     Mutant("put", "_admit", 0, "1"): "gate copy",  # the gates are not looked at
-    Mutant("put_many", "_admit", 0, "count"): "gate batches",
+    Mutant("put_sized", "_admit", 0, "count"): "gate batches",
     Mutant("reserve", "_admit", 0, "count"): "gate in place",
     Mutant("reserve", "store_relaxed", 0, "0"): "gate in place",
     Mutant("room", "load_relaxed", 3, "load_relaxed(handle + MASK) + 1"): "gate copy",
-    Mutant("walk", "load_relaxed", 3, "sequence"): "lossy copy",  # begin is not looked at again
+    Mutant(
+        "walk_sized", "load_relaxed", 3, "sequence"
+    ): "lossy copy",  # begin is not looked at again
     Mutant("release", "load_relaxed", 2, "done + 1"): "lossy look",
     Mutant("release", "_count_lost", 0, "0"): "lossy look",
     Mutant("_skip", "_count_lost", 0, "0"): "lossy copy",

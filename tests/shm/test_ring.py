@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -144,9 +144,9 @@ def test_batches_refuse_foreign_arrays(ring: Ring) -> None:
     locked.flags.writeable = False
     with ring.writer() as writer, ring.reader("r") as reader:
         for wrong in (np.zeros(4, CANDLE), ticks(0, 8)[::2], ticks(0, 4).reshape(2, 2)):
-            with pytest.raises((Refused, TypeError), match="array"):
+            with pytest.raises(Refused, match="contiguous"):
                 writer.write_batch(wrong)
-            with pytest.raises((Refused, TypeError), match="array"):
+            with pytest.raises(Refused, match="contiguous"):
                 reader.read_into(wrong)
         with pytest.raises(Refused, match="contiguous"):
             reader.read_into(locked)
@@ -296,13 +296,13 @@ def test_closed_parties_refuse(ring: Ring) -> None:
     writer, reader = ring.writer(), ring.reader("r")
     ring.close()
     ring.close()
-    for call in (
-        reader.poll,
-        reader.view,
-        reader.take,
-        lambda: writer.write(1),
-        lambda: writer.write_batch(ticks(0, 1)),
-    ):
+    calls: list[Callable[[], object]] = [
+        *(reader.poll, reader.view, reader.take, lambda: reader.advance(1), reader.wait_blocking),
+        *(lambda: reader.handle, lambda: reader.read_into(ticks(0, 1)), lambda: reader.finished),
+        *(lambda: writer.write(1), lambda: writer.write_batch(ticks(0, 1)), writer.finish),
+        *(lambda: writer.handle, lambda: writer.claim(1).__enter__()),
+    ]
+    for call in calls:
         with pytest.raises(Refused, match="closed"):
             call()
 

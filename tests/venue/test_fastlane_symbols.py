@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aegis.errors import Broken
@@ -17,6 +17,7 @@ def index_of(table: SymbolTable, name: str) -> int:
     return find_symbol(table.address, table.mask, int(text.ctypes.data), len(name.encode()))
 
 
+@settings(deadline=None)
 @given(st.lists(NAMES, unique=True, max_size=40), st.lists(NAMES, max_size=10))
 def test_symbol_table_finds_each_name_and_no_other(names: list[str], others: list[str]) -> None:
     """A name that fits gives its index, whatever stands behind it in memory; any other is a stranger."""

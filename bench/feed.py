@@ -1,0 +1,117 @@
+"""The feed beside its peers: `python -m bench.feed [--json]`.
+
+Frames in the exchange's own form, of 300 symbols, come over loopback from a server in another process; each has to
+arrive. The lane writes TICK records into a ring in shared memory, with trio-websocket behind it; its peers decode each
+frame with msgspec into an object that nobody keeps. Higher is better for M/s, lower for all else. picows takes part
+where it is installed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+
+from bench.feed_peers import take_by_picows, take_by_trio_websocket
+from bench.feed_server import Address, start
+from bench.feed_work import Taken, take_by_lane
+from bench.report import Contestant, Goal, main
+
+LANE, PICOWS, LIBRARY = "lane", "picows + msgspec", "trio-websocket + msgspec"
+AGG, BOOK = "aggTrade, flat out", "bookTicker, flat out"
+TLS_FULL, TLS_SMALL = "TLS, full records", "TLS, a record each"
+BURSTS, MORE, EVEN = "100,000/s in bursts", "200,000/s in bursts", "20,000/s one by one"
+CORE, CPU, P50, P99 = "of a core", "CPU a tick", "p50", "p99"
+
+Take = Callable[[Address, str, int], Taken]
+Figures = dict[str, tuple[str, Callable[[Taken], float]]]
+
+RATE: Figures = {"": ("M/s", lambda taken: taken.millions_a_second)}
+PACED: Figures = {
+    CORE: ("%", lambda taken: taken.core_percent),
+    P50: ("us", lambda taken: taken.percentile_us(50)),
+    P99: ("us", lambda taken: taken.percentile_us(99)),
+}
+ONE_BY_ONE: Figures = {
+    CPU: ("us", lambda taken: taken.cpu_us),
+    P50: ("us", lambda taken: taken.percentile_us(50)),
+}
+
+
+def named(metric: str, figure: str) -> str:
+    return f"{metric}, {figure}" if figure else metric
+
+
+def contestants(address: Address, scale: float) -> Iterator[Contestant]:
+    """All of them, in turns."""
+    million, some, few = (round(count * scale) for count in (1_000_000, 200_000, 20_000))
+    encrypted = partial(take_by_lane, tls=True)
+    takers: dict[str, tuple[Take, int]] = {LANE: (take_by_lane, million)}
+    with suppress(ImportError):
+        takers[PICOWS] = (partial(take_by_picows, importlib.import_module("picows")), some)
+    if PICOWS not in takers:
+        sys.stderr.write("feed: picows is not installed, and skipped\n")
+    for metric, kind in ((AGG, "aggTrade"), (BOOK, "bookTicker")):
+        for name, (take, count) in {**takers, LIBRARY: (take_by_trio_websocket, few)}.items():
+            yield from each(name, metric, RATE, take, address, f"/flat/{kind}/{count}/12000", count)
+    for metric, count, record in ((TLS_FULL, million, 80), (TLS_SMALL, some, 1)):
+        path = f"/flat/aggTrade/{count}/{record}"
+        yield from each(LANE, metric, RATE, encrypted, address, path, count)
+    for metric, rate, burst in ((BURSTS, 100_000, 100), (MORE, 200_000, 200), (EVEN, 20_000, 1)):
+        count = max(burst, round(2 * scale * rate) // burst * burst)
+        figures = ONE_BY_ONE if metric == EVEN else PACED
+        for name, (take, _) in takers.items():
+            path = f"/paced/{rate}/{burst}/{count}"
+            yield from each(name, metric, figures, take, address, path, count)
+
+
+def each(
+    name: str,
+    metric: str,
+    figures: Figures,
+    take: Take,
+    address: Address,
+    path: str,
+    count: int,
+) -> Iterator[Contestant]:
+    """One contestant a figure; the first of them does the work for all."""
+    latest: list[Taken] = []
+
+    def run(figure: str, *, first: bool) -> float:
+        if first:
+            latest[:] = [take(address, path, count)]
+        return figures[figure][1](latest[0])
+
+    for number, (figure, (unit, _)) in enumerate(figures.items()):
+        yield Contestant(name, named(metric, figure), unit, partial(run, figure, first=number == 0))
+
+
+def goals(everybody: Sequence[Contestant]) -> list[Goal]:
+    median = {(each.name, each.metric): each.median for each in everybody}
+
+    def lane(metric: str, figure: str = "") -> float:
+        return median[LANE, named(metric, figure)]
+
+    found = [
+        Goal(AGG, lane(AGG), "M/s", 5.0, 2.5),
+        Goal(BOOK, lane(BOOK), "M/s", 4.0, 2.0),
+        Goal(f"{AGG}, beside {LIBRARY}", lane(AGG) / median[LIBRARY, AGG], "x", 60, 30),
+        Goal(TLS_FULL, lane(TLS_FULL), "M/s", 2.5, 1.2),
+        Goal(TLS_SMALL, lane(TLS_SMALL), "M/s", 0.5, 0.25),
+        Goal(named(BURSTS, CORE), lane(BURSTS, CORE), "%", 15, 30),
+        Goal(named(BURSTS, P50), lane(BURSTS, P50), "us", 100, 400),
+        Goal(named(BURSTS, P99), lane(BURSTS, P99), "us", 300, 10_000),
+        Goal(named(MORE, CORE), lane(MORE, CORE), "%", 20, 40),
+        Goal(named(EVEN, CPU), lane(EVEN, CPU), "us", 16, 32),
+        Goal(named(EVEN, P50), lane(EVEN, P50), "us", 40, 160),
+    ]
+    if (PICOWS, AGG) in median:
+        found.append(Goal(f"{AGG}, beside {PICOWS}", lane(AGG) / median[PICOWS, AGG], "x", 5, 2.5))
+    return found
+
+
+if __name__ == "__main__":
+    with start() as server:
+        sys.exit(main("feed", lambda scale: list(contestants(server, scale)), goals))

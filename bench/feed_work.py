@@ -1,0 +1,112 @@
+"""What the fast lane does in `bench.feed`: frames from a socket into TICK records in a ring, behind trio-websocket."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from typing import Final
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+import trio
+import trio_websocket
+
+from aegis.kernel.clock import SystemClock
+from aegis.market.records import TICK
+from aegis.shm import Policy, Ring, Start
+from aegis.shm.writer import Writer
+from aegis.venue.fastlane import Lane
+from aegis.venue.fastlane_symbols import SymbolTable
+from aegis.venue.fastlane_transport import TcpTransport, TlsTransport, Transport
+from aegis.venue.lane_stream import LaneStream
+from bench.feed_server import EPOCH_US, ROUND, SYMBOLS, Address
+from bench.report import expect
+
+__all__ = ["Taken", "take_by_lane"]
+
+_CAPACITY: Final = 16_384
+_NOTHING: Final = np.zeros(0)
+
+
+@attrs.frozen
+class Taken:
+    """One run of one contestant."""
+
+    count: int
+    elapsed_s: float
+    cpu_s: float
+    late_us: npt.NDArray[np.float64] = _NOTHING
+    """Of each tick, from its send to when it could be read; where frames carry the time of their send."""
+
+    @property
+    def millions_a_second(self) -> float:
+        """Ticks."""
+        return self.count / self.elapsed_s / 1e6
+
+    @property
+    def cpu_us(self) -> float:
+        """A tick."""
+        return self.cpu_s / self.count * 1e6
+
+    @property
+    def core_percent(self) -> float:
+        """Of one core's time."""
+        return self.cpu_s / self.elapsed_s * 100
+
+    def percentile_us(self, percent: float) -> float:
+        """Of the lateness."""
+        return float(np.percentile(self.late_us, percent))
+
+
+class WatchedLane(Lane):
+    """A lane that notes how many records were in the ring, and when."""
+
+    def watch(self, writer: Writer) -> None:
+        self._watched = writer
+        self.seen: list[tuple[int, int]] = []
+
+    async def take(self, count: int) -> None:
+        await super().take(count)
+        position = self._watched.position
+        if position or not self.seen:
+            self.seen.append((position, time.monotonic_ns()))
+
+
+def take_by_lane(address: Address, path: str, count: int, *, tls: bool = False) -> Taken:
+    """Take all ticks that the path sends."""
+    is_timed = path.startswith("/paced")
+    capacity = 1 << count.bit_length() if is_timed else _CAPACITY
+    with Ring.create(TICK, capacity) as ring, ring.writer() as writer:
+        lane = WatchedLane(writer, SymbolTable(SYMBOLS), SystemClock(), lossless=False)
+        lane.watch(writer)
+        cpu_s = trio.run(_listen, address, path, lane, tls)
+        elapsed_s = (lane.seen[-1][1] - lane.seen[0][1]) / 1e9
+        expect(writer.position, count)
+        with ring.reader("check", policy=Policy.LOSSY, start=Start.OLDEST) as reader:
+            ticks = reader.take(capacity)
+        numbers = np.arange(count - len(ticks), count)
+        expect((ticks["ask_size"] == numbers % ROUND + 1).all(), True)
+        expect((ticks["symbol"] == numbers % len(SYMBOLS)).all(), True)
+    if not is_timed:
+        return Taken(count, elapsed_s, cpu_s)
+    position, seen_ns = np.array(lane.seen).T
+    readable_us = np.repeat(seen_ns / 1000, np.diff(position, prepend=0))
+    return Taken(count, elapsed_s, cpu_s, readable_us - (ticks["event_ns"] / 1e6 - EPOCH_US))
+
+
+async def _listen(address: Address, path: str, lane: Lane, tls: bool) -> float:
+    """Connect, and listen until the server has sent everything; returns the CPU time of it."""
+    tcp = await trio.open_tcp_stream("127.0.0.1", address.encrypted if tls else address.plain)
+    transport: Transport = TcpTransport(tcp)
+    if tls:
+        context = ssl.create_default_context(cafile=address.certificate)
+        transport = encrypted = TlsTransport(transport, context, "localhost")
+        await encrypted.do_handshake()
+    async with LaneStream(transport, lane) as stream, trio.open_nursery() as nursery:
+        socket = await trio_websocket.wrap_client_stream(nursery, stream, "localhost", path)
+        cpu = time.process_time()
+        await socket.get_message()
+        cpu = time.process_time() - cpu
+        nursery.cancel_scope.cancel()
+    return cpu
