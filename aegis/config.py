@@ -70,7 +70,7 @@ class Config:
     venue: VenueConfig = attrs.Factory(VenueConfig)
     feed: FeedConfig = attrs.Factory(FeedConfig)
     strategy: Parameters = attrs.Factory(
-        lambda: Parameters(interval_ms=100, pivot_bars=2, atr_period=7)
+        lambda: Parameters(interval_ms=100, pivot_bars=2, atr_period=4)
     )
     """Bars of 100 ms, so that a paper run shows something within seconds; trade on longer ones."""
     limits: Limits = attrs.Factory(Limits)
