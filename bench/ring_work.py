@@ -23,9 +23,6 @@ from aegis.shm.reading import spin, walk
 from aegis.shm.writing import put
 from bench.report import expect
 
-NUMBERS: Final = (
-    1 << 16
-)  # records are numbered modulo this, so that a batch need not be made anew each time
 now_ns = time.perf_counter_ns
 _CORES: Final = sorted(os.sched_getaffinity(0))
 
@@ -67,10 +64,10 @@ def per_second(count: int, receive: Callable[[], int]) -> float:
     return count * 1e3 / (now_ns() - began)
 
 
-def numbered() -> Records:
-    """A supply of records with their numbers."""
-    ticks = np.zeros(NUMBERS, TICK)
-    ticks["event_ns"] = np.arange(NUMBERS)
+def numbered(count: int) -> Records:
+    """Records with their numbers."""
+    ticks = np.zeros(count, TICK)
+    ticks["event_ns"] = np.arange(count)
     ticks["bid"] = 0.5
     return ticks
 
@@ -79,15 +76,18 @@ _TICKS: Final = types.Array(numba.from_dtype(TICK), 1, "A", readonly=True)
 
 
 @entry_point
-@compiled(types.int64(_TICKS, types.int64))
-def in_order(ticks: Any, first: int) -> int:
-    """How many of these are the records numbered `first` and on."""
+@compiled(types.int64(_TICKS, types.int64, types.int64))
+def in_order(ticks: Any, first: int, numbers: int) -> int:
+    """How many of these are the records numbered `first` and on, modulo `numbers`.
+
+    Batches are numbered modulo their size, so that one array serves for all.
+    """
     right = 0
     for index in range(len(ticks)):
         tick = ticks[index]
         sizes = tick.bid_size + tick.ask_size
         right += (
-            (tick.event_ns == (first + index) % NUMBERS)
+            (tick.event_ns == (first + index) % numbers)
             & (tick.recv_us == 0)
             & (tick.bid == 0.5)
             & (tick.ask == 0.0)
@@ -108,10 +108,10 @@ def ring_singles(count: int) -> float:
                 write = writer.write
                 yield
                 for number in range(count):
-                    while not write(number % NUMBERS, 0, 0.5, 0.0, 0.0, 0.0):
+                    while not write(number, 0, 0.5, 0.0, 0.0, 0.0):
                         pass
 
-        return between(send, lambda: per_second(count, lambda: _look(reader, count)))
+        return between(send, lambda: per_second(count, lambda: _look(reader, count, count)))
 
 
 def ring_batches(count: int, size: int) -> float:
@@ -119,25 +119,26 @@ def ring_batches(count: int, size: int) -> float:
     with Ring.create(TICK) as ring, ring.reader("r", policy=Policy.GATE, waiting=SPIN) as reader:
 
         def send() -> Sending:
-            supply = numbered()
-            batches = [supply[start : start + size] for start in range(0, NUMBERS, size)]
+            batch = numbered(size)
             with ring.writer() as writer:
+                write_batch = writer.write_batch
                 yield
-                for index in range(count // size):
-                    batch = batches[index % len(batches)]
-                    written = writer.write_batch(batch)
+                for _ in range(count // size):
+                    written = write_batch(batch)
                     while written < size:
-                        written += writer.write_batch(batch[written:])
+                        written += write_batch(batch[written:])
 
-        return between(send, lambda: per_second(count, lambda: _look(reader, count)))
+        return between(send, lambda: per_second(count, lambda: _look(reader, count, size)))
 
 
-def _look(reader: Reader, count: int) -> int:
+def _look(reader: Reader, count: int, numbers: int) -> int:
+    """Take all that is there, some 2 us apart: two cores that want the same line at once halve each other's pace."""
     right = done = 0
     while done < count:
+        breathe(80)
         if reader.wait_blocking():
             view = reader.view()
-            right += in_order(view, done)
+            right += in_order(view, done, numbers)
             done += reader.advance(len(view))
     return right
 
@@ -153,21 +154,19 @@ def memcpy_blocks(count: int) -> float:
     rounds = count // block
 
     def send() -> Sending:
-        supply = (
-            numbered().view(np.uint8).reshape(-1, size)
-        )  # as bytes: one memcpy, not a copy field by field
+        supply = numbered(block).view(np.uint8)  # bytes: one memcpy, not a copy field by field
         targets = [room.view(np.uint8) for room in rooms]
         yield
         for index in range(rounds):
             await_word(read_at, index - blocks + 1)
-            targets[index % blocks][:] = supply[index % len(supply)]
+            targets[index % blocks][:] = supply
             set_word(written_at, index + 1)
 
     def receive() -> int:
         right = 0
         for index in range(rounds):
             await_word(written_at, index + 1)
-            right += in_order(rooms[index % blocks], index * block)
+            right += in_order(rooms[index % blocks], 0, block)
             set_word(read_at, index + 1)
         return right
 
@@ -187,6 +186,14 @@ def await_word(address: int, word: int) -> None:
 def set_word(address: int, word: int) -> None:
     """Store a shared word."""
     store_release(address, word)
+
+
+@entry_point
+@compiled("void(int64)", nogil=True)
+def breathe(pauses: int) -> None:
+    """Do nothing, and touch nothing, for some 25 ns each."""
+    for _ in range(pauses):
+        pause()
 
 
 # ---- how long a hop takes

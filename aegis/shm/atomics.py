@@ -1,10 +1,11 @@
 """Atomic words for compiled code: loads, stores, fences and exchanges on plain 64-bit addresses.
 
 Numba has no atomics, and LLVM may keep an ordinary load in a register for ever: a loop that waits on a word which
-another process writes would never end. Each function here becomes exactly one LLVM instruction with the named
-ordering, so its meaning is that of the C11 memory model on every processor that LLVM knows.
+another process writes would never end. Each load, store, fence and exchange here becomes exactly one LLVM instruction
+with the named ordering, so its meaning is that of the C11 memory model on every processor that LLVM knows.
 
-All of it is frozen into compiled code, see `aegis.compiled`. Addresses are `int64`. Words of the shared segment are always 8 bytes wide and 8 bytes aligned.
+Addresses are `int64`. Words of the segment are always 8 bytes wide and 8 bytes aligned. All of this is frozen into
+compiled code, see `aegis.compiled`.
 """
 
 from __future__ import annotations
@@ -169,9 +170,7 @@ def _pause_instruction() -> tuple[str, list[int]]:
     if machine in {"x86_64", "amd64"}:
         return "llvm.x86.sse2.pause", []
     if machine in {"aarch64", "arm64"}:
-        return "llvm.aarch64.isb", [
-            15
-        ]  # 15: the full-system barrier, what `isb` without operand means
+        return "llvm.aarch64.isb", [15]  # 15: what `isb` without an operand means
     return "llvm.donothing", []
 
 

@@ -27,9 +27,8 @@ MASK: Final = 4 * WORD
 STRIDE: Final = 5 * WORD
 ITEM: Final = 6 * WORD
 NEXT: Final = 7 * WORD  # the sequence of the last record written, or done with
-LIMIT: Final = (
-    8 * WORD
-)  # a writer: may write up to here without looking; a reader: PUB when last seen
+# A writer: it may write up to here without looking at the gates. A reader: PUB when last seen.
+LIMIT: Final = 8 * WORD
 GATING: Final = 9 * WORD  # a reader: 1 if its cursor may hold the writer back
 LOST_SO_FAR: Final = 10 * WORD
 STALLED: Final = 11 * WORD  # a writer: how often there was no room

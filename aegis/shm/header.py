@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from typing import Any, Final
 
@@ -32,7 +33,7 @@ def fill(header: Records, slots: Records, geometry: Geometry, first: int) -> Non
     check(len(slots) == geometry.capacity, "every slot is stamped")
     header["magic"] = MAGIC
     header["version"] = VERSION
-    header["page_bytes"] = geometry.page_bytes
+    header["page_bytes"] = mmap.PAGESIZE
     header["stride_bytes"] = geometry.stride_bytes
     header["capacity"] = geometry.capacity
     header["item_bytes"] = geometry.item_bytes
@@ -65,9 +66,15 @@ def check_header(fd: int, dtype: np.dtype[Any]) -> Geometry:
         raise Refused("the ring is not complete: who created it has not finished, or died")
     if header["fingerprint"] != fingerprint(dtype):
         raise Refused(
-            f"the ring carries {header['description'].decode()}, not {describe(dtype).decode()}"
+            f"the ring carries {header['description'].decode(errors='replace')},"
+            f" not {describe(dtype).decode()}"
         )
-    geometry = Geometry(dtype, int(header["capacity"]), int(header["page_bytes"]))
+    if header["page_bytes"] != mmap.PAGESIZE:
+        raise Refused(
+            f"the ring was made with pages of {header['page_bytes']} bytes,"
+            f" this machine has {mmap.PAGESIZE}"
+        )
+    geometry = Geometry(dtype, int(header["capacity"]))
     _check_sizes(fd, header, geometry)
     return geometry
 
@@ -83,10 +90,6 @@ def _check_sizes(fd: int, header: Any, geometry: Geometry) -> None:
             raise Refused(
                 f"the ring's {name} is {header[name]}, its record type and capacity make {expected}"
             )
-    if geometry.page_bytes != Geometry(geometry.dtype, geometry.capacity).page_bytes:
-        raise Refused(
-            f"the ring was made with pages of {geometry.page_bytes} bytes, this machine has others"
-        )
     size = os.fstat(fd).st_size
     if size != geometry.total_bytes:
         raise Refused(f"the ring's memory has {size} bytes, its header says {geometry.total_bytes}")

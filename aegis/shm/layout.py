@@ -124,7 +124,7 @@ class Standing(IntEnum):
     """Its cursor holds the writer back."""
     LOSSY = 2
     EVICTED = 3
-    """Was gating, but died or let the writer wait for longer than its patience: now treated as lossy."""
+    """Was gating, but let the writer wait for longer than its patience: now treated as lossy."""
 
 
 Records = npt.NDArray[np.void]
@@ -141,7 +141,6 @@ class Geometry:
 
     dtype: np.dtype[Any]
     capacity: int = attrs.field()
-    page_bytes: int = mmap.PAGESIZE
 
     @capacity.validator
     def _check(self, _field: object, capacity: int) -> None:
@@ -164,13 +163,13 @@ class Geometry:
     @property
     def slots_offset(self) -> int:
         """Where the slots begin."""
-        return 2 * self.page_bytes
+        return 2 * mmap.PAGESIZE
 
     @property
     def total_bytes(self) -> int:
         """Bytes of the whole segment, in whole pages."""
         slots = self.capacity * self.stride_bytes
-        return self.slots_offset + -(-slots // self.page_bytes) * self.page_bytes
+        return self.slots_offset + -(-slots // mmap.PAGESIZE) * mmap.PAGESIZE
 
     @property
     def slot_dtype(self) -> np.dtype[Any]:

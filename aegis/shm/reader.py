@@ -189,6 +189,7 @@ class Reader:
             os.sched_yield()
             if count := self.poll():
                 return count
+        self._bell.silence()
         return self._arm()
 
     async def __aiter__(self) -> AsyncIterator[Records]:

@@ -93,7 +93,10 @@ def walk_sized(handle: int, destination: int, limit: int, item: int, stride: int
 
 @inlined
 def ready(handle: int) -> int:
-    """How many records can be read now, at least; a reader that was overtaken moves on first."""
+    """How many records can be read now, at least; a reader that was overtaken moves on first.
+
+    While nothing is new it touches only the next slot's line, never that of PUB, which the writer would then miss.
+    """
     done = load_relaxed(handle + NEXT)
     stamp = load_acquire(slot_of(handle, done) + load_relaxed(handle + STRIDE) - WORD)
     if since(stamp, forward(done, 1)) < 0:
@@ -103,23 +106,11 @@ def ready(handle: int) -> int:
         _give_back(handle, done)
     limit = load_relaxed(handle + LIMIT)
     if since(limit, done) <= 0:
-        limit = _offered(handle, forward(done, 1))
+        limit = load_acquire(load_relaxed(handle + HEADER_AT) + PUB)
+        if since(limit, done) <= 0:
+            limit = forward(done, 1)  # complete, but the writer has yet to move PUB
         store_relaxed(handle + LIMIT, limit)
     return since(limit, done)
-
-
-@inlined
-def _offered(handle: int, complete: int) -> int:
-    """Up to where records can be read; `complete` is one that can.
-
-    PUB is looked at only when there is more than one. A reader that keeps up then never touches the line of PUB,
-    which the writer would have to fetch back for each record.
-    """
-    stamp = load_relaxed(slot_of(handle, complete) + load_relaxed(handle + STRIDE) - WORD)
-    if since(stamp, complete) <= 0:
-        return complete
-    published = load_acquire(load_relaxed(handle + HEADER_AT) + PUB)
-    return published if since(published, complete) > 0 else complete
 
 
 @inlined

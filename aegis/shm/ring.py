@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
@@ -71,14 +72,13 @@ class Ring:
         home = Memfd() if home is None else home
         geometry = Geometry(np.dtype(dtype), capacity)
         fd = home.create(geometry.total_bytes)
-        try:
+        with ExitStack() as undo:
+            undo.callback(os.close, fd)
             window = Window(fd, geometry, writable=True)
             fill(window.header, window.slots, geometry, first)
             window.close()
             home.appear(fd)
-        except Refused:
-            os.close(fd)
-            raise
+            undo.pop_all()
         return cls(fd, open_wake_fds(), geometry)
 
     @classmethod
@@ -119,11 +119,11 @@ class Ring:
             Unavailable: there is none of this name.
         """
         fd = home.open()
-        try:
-            return cls.attach(dtype, fd=fd, needs_writer=needs_writer)
-        except Refused:
-            os.close(fd)
-            raise
+        with ExitStack() as undo:
+            undo.callback(os.close, fd)
+            ring = cls.attach(dtype, fd=fd, needs_writer=needs_writer)
+            undo.pop_all()
+        return ring
 
     @property
     def pass_fds(self) -> tuple[int, ...]:

@@ -105,12 +105,18 @@ class Named(OnDisk):
     """A file of the shared-memory folder, `aegis-<user>-<name>`."""
 
     def __init__(self, name: str) -> None:
-        if not name.replace("-", "").isalnum():
+        if not name.replace("-", "").isalnum() or not name.isascii():
             raise Refused(f"a ring's name is letters, digits and dashes, not {name!r}")
         super().__init__(_SHARED_MEMORY / f"aegis-{os.geteuid()}-{name}")
 
 
 Home = Memfd | OnDisk
+WAKE_FDS: Final = READERS_MAX + 1
+
+
+def open_wake_fds() -> tuple[int, ...]:
+    """Eventfds: one that wakes each reader, and a last one that wakes the writer when there is room."""
+    return tuple(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(WAKE_FDS))
 
 
 def _allocate(fd: int, size: int) -> None:
@@ -120,11 +126,3 @@ def _allocate(fd: int, size: int) -> None:
     except OSError as error:
         os.close(fd)
         raise Unavailable(f"no {size} bytes of shared memory: {error}") from error
-
-
-WAKE_FDS: Final = READERS_MAX + 1
-
-
-def open_wake_fds() -> tuple[int, ...]:
-    """Eventfds: one that wakes each reader, and a last one that wakes the writer when there is room."""
-    return tuple(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(WAKE_FDS))

@@ -75,7 +75,7 @@ def ring_status(fd: int, geometry: Geometry) -> RingStatus:
     with mmap.mmap(fd, geometry.slots_offset, prot=mmap.PROT_READ) as pages:
         # Copies: views would keep the mapping open.
         header = np.frombuffer(pages, HEADER, 1).copy()[0]
-        entries = np.frombuffer(pages, ENTRY, READERS_MAX, geometry.page_bytes + ENTRIES).copy()
+        entries = np.frombuffer(pages, ENTRY, READERS_MAX, mmap.PAGESIZE + ENTRIES).copy()
     readers = [_reader(fd, header, entries, index) for index in range(READERS_MAX)]
     return RingStatus(
         published=int(header["pub"]),

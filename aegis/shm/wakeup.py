@@ -72,10 +72,15 @@ class SpinBudget:
 
 
 class Bell:
-    """What a sleeper listens to: an eventfd, or where there is none, a short pause."""
+    """What a sleeper listens to: an eventfd, or where there is none, a short pause.
+
+    Before it announces its next sleep it has to silence the bell: afterwards it might silence a ring that is meant
+    for that sleep. So nothing is left to do between a ring and the record.
+    """
 
     def __init__(self, fd: int | None) -> None:
         self._fd: Final = fd
+        self._rung = False
         self._poll: Final = select.poll()
         if fd is not None:
             self._poll.register(fd, select.POLLIN)
@@ -87,8 +92,7 @@ class Bell:
 
     def listen(self, timeout_s: float = NAP_S) -> None:
         """Sleep in this thread until it rings, at most `timeout_s`."""
-        if self._poll.poll(1000 * (_POLL_S if self._fd is None else timeout_s)):
-            self._silence()
+        self._rung = bool(self._poll.poll(1000 * (_POLL_S if self._fd is None else timeout_s)))
 
     async def listen_async(self) -> None:
         """Sleep in this task until it rings, at most `NAP_S`."""
@@ -97,9 +101,11 @@ class Bell:
             return
         with trio.move_on_after(NAP_S):
             await trio.lowlevel.wait_readable(self._fd)
-            self._silence()
+            self._rung = True
 
-    def _silence(self) -> None:
-        if self._fd is not None:
-            with suppress(BlockingIOError):
+    def silence(self) -> None:
+        """Make it quiet after it was heard."""
+        if self._rung and self._fd is not None:
+            self._rung = False
+            with suppress(BlockingIOError):  # its last owner has silenced it
                 os.eventfd_read(self._fd)

@@ -24,7 +24,7 @@ class Window:
 
     def __init__(self, fd: int, geometry: Geometry, *, writable: bool) -> None:
         self.geometry: Final = geometry
-        page, total = geometry.page_bytes, geometry.total_bytes
+        page, total = mmap.PAGESIZE, geometry.total_bytes
         self._all: Final = _map(fd, 0, total, writable=writable)
         self._table: Final = _map(fd, page, page, writable=True)
         self.header: Records = np.frombuffer(self._all, HEADER, 1)

@@ -137,6 +137,7 @@ class Writer:
         """Ask to be woken when half the ring is free: one wake-up then moves many records. True: there is room."""
         capacity = self._geometry.capacity
         wanted = max(min(rest, capacity), capacity // 2)
+        self._bell.silence()
         return entry_points.ask_room(self.handle, wanted) > 0
 
     def make_room(self, now_ns: int) -> bool:

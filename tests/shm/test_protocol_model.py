@@ -102,7 +102,7 @@ ORDERINGS = {
     "walk_sized: load_acquire #0": "gate copy",
     "walk_sized: fence_acquire #0": "lossy copy",
     "ready: load_acquire #0": "gate look",
-    "_offered: load_acquire #0": "gate look",
+    "ready: load_acquire #1": "gate look",
     "arm: load_acquire #0": "finish",
     "arm: fence_total #0": "sleep",
     "release: fence_acquire #0": "lossy look",

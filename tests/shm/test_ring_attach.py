@@ -37,7 +37,7 @@ REFUSALS = {
     "stride": (spoil("stride_bytes", 128), "stride_bytes is 128"),
     "item": (spoil("item_bytes", 40), "item_bytes is 40"),
     "total": (spoil("total_bytes", 4096), "total_bytes is 4096"),
-    "page": (spoil("page_bytes", 2 * mmap.PAGESIZE), "total_bytes is|pages of"),
+    "page": (spoil("page_bytes", 0), "pages of 0 bytes"),
 }
 
 

@@ -95,4 +95,5 @@ def test_writer_waits_for_room_across_the_edge(ring: Ring) -> None:
             assert ring.status().readers[0].lag == CAPACITY - 4
             assert writer._bell._poll.poll(0), "the reader did not ring"
             writer._bell.listen(0)
+            writer._bell.silence()
             assert writer.write_batch(ticks(start, 4)) == 4

