@@ -16,15 +16,18 @@ import trio
 import trio_websocket
 
 from aegis.actors.feed_protocol import LINE_BYTES_MAX, WorkerOrders, WorkerStatus, encode_line
-from aegis.actors.tick_sink import TickSink, TickWriter
+from aegis.actors.tick_sink import TickSink
 from aegis.compiled import forbid_compiling
 from aegis.errors import Unavailable, check
 from aegis.kernel.clock import SystemClock, seeded_random
 from aegis.kernel.process import LineReader, die_with_parent
 from aegis.market.records import TICK, received_us
 from aegis.shm import Ring
+from aegis.shm.writer import Writer
 from aegis.venue.backoff import Backoff
 from aegis.venue.binance_streams import Route, by_route, market_url, subscribe_frames
+from aegis.venue.fastlane import Lane
+from aegis.venue.fastlane_symbols import SymbolTable
 from aegis.venue.websocket import open_socket
 
 __all__ = ["Worker", "main"]
@@ -39,12 +42,17 @@ _PACE_S: Final = 0.15
 class Worker:
     """The market sockets, one for each route, and their figures."""
 
-    def __init__(self, orders: WorkerOrders, writer: TickWriter) -> None:
+    def __init__(self, orders: WorkerOrders, writer: Writer) -> None:
         self._orders = orders
         self._sink = TickSink(writer, orders.symbols, lossless=orders.lossless)
         self._clock = SystemClock()
         self._routes = by_route(orders.streams)
         self._unacknowledged = {r: len(subscribe_frames(s)) for r, s in self._routes.items()}
+        table = SymbolTable(orders.symbols)
+        self._lanes = {
+            route: Lane(writer, table, self._clock, lossless=orders.lossless)
+            for route in self._routes
+        }
         self._frames = dict.fromkeys(self._routes, 0)
         self._connects = 0
         self._subscribed = trio.Event()
@@ -69,10 +77,11 @@ class Worker:
     def status(self) -> WorkerStatus:
         """The figures now."""
         sink = self._sink
+        dropped = sum(lane.dropped for lane in self._lanes.values())
         return WorkerStatus(
-            ticks=sink.ticks,
+            ticks=sink.ticks + sum(lane.taken for lane in self._lanes.values()) - dropped,
             gaps=sink.gaps,
-            dropped=sink.dropped,
+            dropped=sink.dropped + dropped,
             malformed=sink.malformed,
             strangers=sink.strangers,
             connects=self._connects,
@@ -87,7 +96,7 @@ class Worker:
         while True:
             try:
                 url = market_url(self._orders.streams_url, route)
-                async with open_socket(url, queue=QUEUE) as socket:
+                async with open_socket(url, queue=QUEUE, lane=self._lanes[route]) as socket:
                     self._connects += 1
                     if broken:
                         await self._sink.mark_gaps(self._routes[route], self._now_us())
@@ -126,8 +135,8 @@ class Worker:
     async def _watch_silence(self, route: Route, conversation: trio.CancelScope) -> None:
         """A socket may stay open, answer pings and say nothing: that counts as dead."""
         seen = -1
-        while seen != self._frames[route]:
-            seen = self._frames[route]
+        while seen != (heard := self._frames[route] + self._lanes[route].taken):
+            seen = heard
             await trio.sleep(self._orders.silence_ms / 1000)
         conversation.cancel()
 

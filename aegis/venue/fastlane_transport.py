@@ -40,7 +40,12 @@ class Transport(Protocol):
 
 
 class TcpTransport:
-    """A TCP connection, which it owns."""
+    """A TCP connection, which it owns.
+
+    It waits in Trio's loop. At 20,000 messages a second, each by itself, that cost 24 us of CPU a message where a
+    thread blocked in `recv` cost 18, and the bare system call 15; in bursts there is no difference. But the ring has
+    one writer: all sockets would share that thread, and so would what the library passes on.
+    """
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream: Final = stream

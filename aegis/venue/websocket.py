@@ -16,6 +16,9 @@ import trio
 import trio_websocket
 
 from aegis.errors import Unavailable
+from aegis.venue.fastlane import Lane
+from aegis.venue.fastlane_transport import TcpTransport, TlsTransport
+from aegis.venue.lane_stream import LaneStream
 
 __all__ = ["open_socket"]
 
@@ -27,18 +30,21 @@ FRAME_BYTES_MAX: Final = 4 << 20
 
 
 @asynccontextmanager
-async def open_socket(url: str, *, queue: int) -> AsyncIterator[trio_websocket.WebSocketConnection]:
+async def open_socket(
+    url: str, *, queue: int, lane: Lane | None = None
+) -> AsyncIterator[trio_websocket.WebSocketConnection]:
     """Connect, and disconnect with the block.
 
     Args:
         url: `ws://` or `wss://`, with path and query.
         queue: frames that may wait for the reader before the library stops reading, and so stops answering pings.
+        lane: takes the ticks out of what is received; the connection then shows all other frames.
 
     Raises:
         Unavailable: it could not be connected, or the connection ended inside the block.
     """
     try:
-        async with await _connect(url) as stream, trio.open_nursery() as nursery:
+        async with _connect(url, lane) as stream, trio.open_nursery() as nursery:
             parts = urlsplit(url)
             with trio.fail_after(CONNECT_S):
                 socket = await trio_websocket.wrap_client_stream(
@@ -65,16 +71,22 @@ async def open_socket(url: str, *, queue: int) -> AsyncIterator[trio_websocket.W
         raise Unavailable(f"{place.scheme}://{place.netloc}: {group.exceptions[0]!r}") from None
 
 
-async def _connect(url: str) -> trio.abc.Stream:
+@asynccontextmanager
+async def _connect(url: str, lane: Lane | None) -> AsyncIterator[trio.abc.Stream]:
     """A TCP stream to the host of an address, with TLS where the scheme asks for it."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
+    host, is_secret = parts.hostname or "", parts.scheme == "wss"
     with trio.fail_after(CONNECT_S):
-        if parts.scheme == "wss":
-            return await trio.open_ssl_over_tcp_stream(
-                host,
-                parts.port or 443,
-                https_compatible=True,
-                ssl_context=ssl.create_default_context(),
-            )
-        return await trio.open_tcp_stream(host, parts.port or 80)
+        tcp = await trio.open_tcp_stream(host, parts.port or (443 if is_secret else 80))
+    async with tcp:
+        if not is_secret:
+            yield tcp if lane is None else LaneStream(TcpTransport(tcp), lane)
+            return
+        context = ssl.create_default_context()
+        if lane is None:
+            yield trio.SSLStream(tcp, context, server_hostname=host, https_compatible=True)
+            return
+        transport = TlsTransport(TcpTransport(tcp), context, host)
+        with trio.fail_after(CONNECT_S):
+            await transport.do_handshake()
+        yield LaneStream(transport, lane)

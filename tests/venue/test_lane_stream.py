@@ -8,7 +8,8 @@ import ssl
 import struct
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -17,6 +18,7 @@ import trio
 import trio.testing
 import trio_websocket
 
+from aegis.errors import Unavailable
 from aegis.kernel.clock import SystemClock
 from aegis.market.records import TICK
 from aegis.shm import Policy, Ring
@@ -25,6 +27,7 @@ from aegis.venue.fastlane import Fate, Lane
 from aegis.venue.fastlane_symbols import SymbolTable
 from aegis.venue.fastlane_transport import TcpTransport, TlsTransport, Transport
 from aegis.venue.lane_stream import LaneStream
+from aegis.venue.websocket import open_socket
 
 UPGRADE = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
 
@@ -295,6 +298,51 @@ async def test_library_speaks_through_the_lane(
     assert ends.quantities() == list(range(201))
 
 
+@pytest.mark.parametrize("has_lane", [False, True], ids=["all frames", "lane"])
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+async def test_socket_is_opened_with_a_lane_or_without(
+    ends: Ends, certificate: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, has_lane: bool
+) -> None:
+    """The same block holds all four kinds of connection; with a lane the ticks are missing from what it shows."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+
+    async def greet(request: trio_websocket.WebSocketRequest) -> None:
+        socket = await request.accept()
+        await socket.send_message(agg_trade(5))
+        await socket.send_message("hello")
+        with suppress(trio_websocket.ConnectionClosed):
+            await socket.get_message()
+
+    context = server_context(certificate) if scheme == "wss" else None
+    async with trio.open_nursery() as nursery:
+        serve = partial(trio_websocket.serve_websocket, greet, "127.0.0.1", 0, context)
+        server = await nursery.start(serve)
+        url = f"{scheme}://localhost:{server.port}/market/stream"
+        async with open_socket(url, queue=8, lane=ends.lane if has_lane else None) as socket:
+            shown = [await socket.get_message() for _ in range(1 if has_lane else 2)]
+        nursery.cancel_scope.cancel()
+    assert shown == (["hello"] if has_lane else [agg_trade(5), "hello"])
+    assert ends.quantities() == ([5] if has_lane else [])
+
+
+async def test_socket_that_is_no_websocket_is_unavailable(ends: Ends) -> None:
+    """A server that answers otherwise, or not at all, is one exception to the caller."""
+    async with trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+
+        async def decline(stream: trio.SocketStream) -> None:
+            await stream.receive_some()
+            await stream.send_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+        nursery.start_soon(trio.serve_listeners, decline, [listener])
+        port = listener.socket.getsockname()[1]
+        for scheme in ("ws", "wss"):
+            with pytest.raises(Unavailable):
+                async with open_socket(f"{scheme}://127.0.0.1:{port}/", queue=8, lane=ends.lane):
+                    raise AssertionError
+        nursery.cancel_scope.cancel()
+
+
 async def test_tls_decrypts_what_came_in_any_records(certificate: Path, ends: Ends) -> None:
     """One tick a record, or many: all that one receive brought is decrypted, in order."""
     async with connection() as (client, server), trio.open_nursery() as nursery:
@@ -311,6 +359,22 @@ async def test_tls_decrypts_what_came_in_any_records(certificate: Path, ends: En
         stream = LaneStream(await encrypt(client, certificate, "localhost"), ends.lane)
         assert await receive_all(stream) == UPGRADE
     assert ends.quantities() == [*range(300), *range(700)]
+
+
+async def test_tls_ends_when_the_connection_does(certificate: Path, ends: Ends) -> None:
+    """A peer that goes without a word in TLS has gone; what it said before counts."""
+    async with connection() as (client, server), trio.open_nursery() as nursery:
+        encrypted = trio.SSLStream(server, server_context(certificate), server_side=True)
+
+        async def send() -> None:
+            await encrypted.send_all(UPGRADE + ticks(3))
+            await server.send_eof()
+
+        nursery.start_soon(send)
+        stream = LaneStream(await encrypt(client, certificate, "localhost"), ends.lane)
+        assert await receive_all(stream) == UPGRADE
+        assert await stream.receive_some() == b""
+    assert ends.quantities() == [0, 1, 2]
 
 
 async def test_tls_trusts_nobody_without_reason(certificate: Path) -> None:
