@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis.errors import Refused
-from aegis.market.records import TICK, TickKind, tick_word
+from aegis.market.records import MAX_EVENT_NS, TICK, TickKind, tick_word
 from aegis.venue import binance_codec as codec
 
 __all__ = ["TickSink", "TickWriter"]
@@ -97,8 +97,12 @@ class TickSink:
 
 
 def _is_sane(event: codec.MarketEvent) -> bool:
-    """Finite, above zero, uncrossed: what is not never reaches the ring."""
+    """Finite, above zero, uncrossed, at a time that a record holds: what is not never reaches the ring."""
     if isinstance(event, codec.BookTicker):
         sizes = 0.0 <= event.B < math.inf and 0.0 <= event.A < math.inf
-        return 0.0 < event.b <= event.a < math.inf and sizes
-    return 0.0 < event.p < math.inf and 0.0 <= event.q < math.inf
+        return 0.0 < event.b <= event.a < math.inf and sizes and _is_time(event.E)
+    return 0.0 < event.p < math.inf and 0.0 <= event.q < math.inf and _is_time(event.T)
+
+
+def _is_time(time_ms: int) -> bool:
+    return 0 < time_ms * _NS_PER_MS < MAX_EVENT_NS

@@ -13,7 +13,10 @@ import numpy as np
 
 from aegis.errors import check
 
-__all__ = ["CANDLE", "TICK", "TickKind", "received_us", "tick_word"]
+__all__ = ["CANDLE", "MAX_EVENT_NS", "TICK", "TickKind", "received_us", "tick_word"]
+
+MAX_EVENT_NS: Final = 1 << 62
+"""No event is as late as the year 2116: a time beyond it is an error, and would not fit a record for long."""
 
 
 class TickKind(IntEnum):

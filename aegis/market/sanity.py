@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from aegis.market.kernel import inlined
+from aegis.market.records import MAX_EVENT_NS
 
-__all__ = ["MAX_EVENT_NS", "bar_holds", "quote_holds", "trade_holds"]
+__all__ = ["bar_holds", "quote_holds", "trade_holds"]
 
 MAX_PRICE: Final = 1e12
 MAX_SIZE: Final = 1e15
-MAX_EVENT_NS: Final = 1 << 62  # the year 2116
 
 
 @inlined

@@ -19,8 +19,8 @@ from aegis.market.indicators import update_indicators
 from aegis.market.kernel import array_of, constant, inlined
 from aegis.market.parameters import BarKind
 from aegis.market.recent import remember_bar
-from aegis.market.records import TICK, TickKind
-from aegis.market.sanity import MAX_EVENT_NS, bar_holds, quote_holds, trade_holds
+from aegis.market.records import MAX_EVENT_NS, TICK, TickKind
+from aegis.market.sanity import bar_holds, quote_holds, trade_holds
 from aegis.market.session import update_session
 from aegis.market.signals import OUTBOX, Reason, SignalKind, write_signal
 from aegis.market.state import PARAMETERS, ROW

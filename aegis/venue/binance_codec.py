@@ -151,6 +151,8 @@ _user: Final = msgspec.json.Decoder(_UserEvent, strict=False).decode
 _market: Final[Callable[[bytes | str | msgspec.Raw], MarketEvent]] = msgspec.json.Decoder(
     MarketEvent, strict=False
 ).decode
+_UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
+"""ValueError: bad UTF-8, an unheard-of side. RecursionError: deeper than any answer, even in a field that is skipped."""
 _KNOWN_USER: Final = frozenset({"ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE", "listenKeyExpired"})
 
 
@@ -165,7 +167,7 @@ def decode_market(frame: bytes | str) -> MarketEvent | Reply:
         if envelope.data:
             return _market(envelope.data)
         return _market(frame) if envelope.e else _reply(frame)
-    except (msgspec.DecodeError, UnicodeDecodeError) as why:
+    except _UNREADABLE as why:
         raise Refused(f"a market frame cannot be read: {why}") from None
 
 
@@ -184,7 +186,7 @@ def decode_user(frame: bytes | str) -> OrderUpdate | AccountView | ListenKeyExpi
         update = _user(body)
         if isinstance(update, _OrderTradeUpdate):
             return _order_update(update)
-    except (msgspec.DecodeError, ValueError) as why:  # ValueError: bad UTF-8, an unheard-of side
+    except _UNREADABLE as why:
         raise Refused(f"a user event cannot be read: {why}") from None
     return _account_update(update) if isinstance(update, _AccountUpdate) else update
 

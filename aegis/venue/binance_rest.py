@@ -203,7 +203,14 @@ def _understood(read: Callable[[], T]) -> T:
     """Read a body; one that is cut, or not what it should be, is as good as none."""
     try:
         return read()
-    except (msgspec.DecodeError, ValueError, KeyError, IndexError, TypeError) as why:
+    except (
+        msgspec.DecodeError,
+        ValueError,
+        KeyError,
+        IndexError,
+        TypeError,
+        RecursionError,
+    ) as why:
         raise Unavailable(f"an answer cannot be read: {type(why).__name__}") from None
 
 

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from aegis.compiled import compiled
-from aegis.market.records import TickKind
+from aegis.market.records import MAX_EVENT_NS, TickKind
 from aegis.shm.atomics import store_words
 from aegis.venue.fastlane_bytes import (
     byte,
@@ -68,8 +68,10 @@ _LOWER_CASE: Final = 0x20
 _TRUE: Final = ord("t")
 _FALSE: Final = ord("f")
 
+# Where the table of letters has these keys (protocol §4.1).
 _e, _E, _s, _T, _m, _p, _q, _b, _B, _a, _A = (8 * ord(letter) for letter in "eEsTmpqbBaA")
 
+# So many bytes of a word.
 _TWO: Final = 0xFFFF
 _THREE: Final = 0xFF_FFFF
 _FOUR: Final = 0xFFFF_FFFF
@@ -93,7 +95,7 @@ _DIGITS_MAX: Final = 18
 _TENS: Final = np.array([10**power for power in range(17)], np.int64)
 _NOT_READ: Final = -1
 _NS_PER_MS: Final = 1_000_000
-_TIME_MS_MAX: Final = (1 << 62) // _NS_PER_MS
+_TIME_MS_MAX: Final = (MAX_EVENT_NS - 1) // _NS_PER_MS
 _TIME_DIGITS_MAX: Final = 13
 
 
@@ -235,7 +237,7 @@ def _read_trade(first: int, letters: int, symbol_word: int, tick: int) -> int:
     if price <= 0.0 or size < 0.0 or time_ms <= 0:
         return _UNSOUND
     if buyer_made not in (_TRUE, _FALSE):
-        return _UNREAD
+        return _UNREAD  # no boolean
     sold = size if buyer_made == _TRUE else 0.0
     head = symbol_word | _TRADE_TICK << 16
     store_words(tick, (time_ms * _NS_PER_MS, head, price, price, sold, size - sold))

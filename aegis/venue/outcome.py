@@ -76,7 +76,7 @@ def classify(status: int, body: bytes) -> Outcome:
     """
     try:
         answer = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the last: nested too deep
         return Unknown(f"HTTP {status} with a body that is not an answer")
     code = answer.code or 0
     if status < 500 and (status in {418, 429} or code in _LIMITED):

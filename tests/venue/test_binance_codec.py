@@ -66,6 +66,17 @@ def test_codec_refuses_what_it_cannot_read(noise: bytes) -> None:
         assert isinstance(codec.decode_user(noise), USER_KINDS)
 
 
+@pytest.mark.parametrize("opening", [b"[", b'{"x":'])
+def test_codec_refuses_what_is_nested_beyond_reason(opening: bytes) -> None:
+    """Depth is an attack or an accident, never an answer: it is refused like all that cannot be read."""
+    deep = opening * 100_000
+    for frame in (AGG[:-1] + b',"y":' + deep, FILL[:-1] + b',"y":' + deep):
+        with pytest.raises(Refused):
+            codec.decode_market(frame)
+        with pytest.raises(Refused):
+            codec.decode_user(frame)
+
+
 @given(st.integers(0, len(AGG) - 1), st.integers(0, 255))
 def test_codec_survives_a_flipped_byte(at: int, byte: int) -> None:
     """A damaged frame is read or refused, nothing else."""

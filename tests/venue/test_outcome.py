@@ -21,6 +21,7 @@ from aegis.venue.outcome import Accepted, Outcome, Refused, Unavailable, Unknown
         (503, b'{"code":-1008,"msg":"busy"}', Unknown("HTTP 503 -1008 busy")),
         (503, b'{"code":0,"msg":"Unknown error, please check"}', Unknown("HTTP 503 0 Unknown error, please check")),
         (500, b"", Unknown("HTTP 500 with a body that is not an answer")),
+        (200, b'{"x":' * 100_000, Unknown("HTTP 200 with a body that is not an answer")),
         (400, b'{"code":-4116,"msg":"dup"}', Unknown("HTTP 400 -4116 dup")),
         (503, b'{"code":-1003,"msg":"busy"}', Unknown("HTTP 503 -1003 busy")),
         (429, b'{"code":-1015,"msg":"slow"}', Unavailable("HTTP 429 -1015 slow")),
