@@ -23,8 +23,9 @@ from aegis.compiled import compiled, entry_point
 from aegis.errors import check
 from aegis.kernel.clock import Clock
 from aegis.market.records import TICK, received_us
+from aegis.memory import byte, move, set_word, word
 from aegis.shm.writing import put_many
-from aegis.venue.fastlane_bytes import BEYOND, byte, move, set_word, word
+from aegis.venue.fastlane_bytes import BEYOND
 from aegis.venue.fastlane_event import LETTERS, Fate, read_event
 from aegis.venue.fastlane_frame import (
     CLOSE,

@@ -9,21 +9,13 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-import numpy as np
-
 from aegis.compiled import compiled
-from aegis.market.records import MAX_EVENT_NS, TickKind
+from aegis.market.records import TickKind
+from aegis.memory import byte, set_word, word
 from aegis.shm.atomics import store_words
-from aegis.venue.fastlane_bytes import (
-    byte,
-    digit_run,
-    number,
-    set_word,
-    string_end,
-    text,
-    word,
-)
+from aegis.venue.fastlane_bytes import string_end, text
 from aegis.venue.fastlane_json import LEFT, key_end, value_end
+from aegis.venue.fastlane_numbers import decimal, event_time_ms
 from aegis.venue.fastlane_symbols import STRANGER, find_symbol
 
 __all__ = ["LETTERS", "Fate", "read_event"]
@@ -90,13 +82,7 @@ _BOOK_TICKER: Final = (text('"bookTic'), text('ker"'))
 _AGG_TRADE: Final = (text('"aggTrad'), text('e"'))
 _MARKET_TRADE: Final = text('"trade"')
 
-_EXACT_MAX: Final = 1 << 53
-_DIGITS_MAX: Final = 18
-_TENS: Final = np.array([10**power for power in range(17)], np.int64)
-_NOT_READ: Final = -1
 _NS_PER_MS: Final = 1_000_000
-_TIME_MS_MAX: Final = (MAX_EVENT_NS - 1) // _NS_PER_MS
-_TIME_DIGITS_MAX: Final = 13
 
 
 @compiled("int64(int64, int64)")
@@ -173,39 +159,6 @@ def _tick_kind(at: int) -> int:
     return _TRADE_TICK if name & _SEVEN == _MARKET_TRADE else _NO_TICK
 
 
-@compiled("float64(int64)")
-def _decimal(at: int) -> float:
-    """The number in a string of digits with at most one point, or a negative one.
-
-    An integer and a power of ten that float64 holds exactly have an exactly rounded quotient: what `float` gives.
-    """
-    whole = digit_run(at + 1)
-    if byte(at) != _MARK or whole == 0 or (whole > 1 and byte(at + 1) == _ZERO):
-        return _NOT_READ
-    digits = number(at + 1, whole)
-    end = at + 1 + whole
-    places = 0
-    if byte(end) == _POINT:
-        places = digit_run(end + 1)
-        if places == 0:
-            return _NOT_READ
-        digits = digits * _TENS[places] + number(end + 1, places)
-        end += 1 + places
-    if byte(end) != _MARK or whole + places > _DIGITS_MAX or digits > _EXACT_MAX:
-        return _NOT_READ
-    return digits / np.float64(_TENS[places])
-
-
-@compiled("int64(int64)")
-def _time_ms(at: int) -> int:
-    """A time that a TICK can hold, or a negative number."""
-    run = digit_run(at)
-    if run == 0 or run > _TIME_DIGITS_MAX or byte(at + run) not in (_COMMA, _CLOSE):
-        return _NOT_READ
-    time_ms = number(at, run)
-    return time_ms if time_ms <= _TIME_MS_MAX else _NOT_READ
-
-
 @compiled("int64(int64, int64, int64, int64)")
 def _read_quote(first: int, letters: int, symbol_word: int, tick: int) -> int:
     """Write the TICK of a bookTicker whose key `first` is the first one."""
@@ -214,9 +167,9 @@ def _read_quote(first: int, letters: int, symbol_word: int, tick: int) -> int:
     time_at = word(letters + _E)
     if min(bid_at, bid_size_at, ask_at, ask_size_at, time_at) < first:
         return _UNREAD
-    bid, bid_size = _decimal(bid_at), _decimal(bid_size_at)
-    ask, ask_size = _decimal(ask_at), _decimal(ask_size_at)
-    time_ms = _time_ms(time_at)
+    bid, bid_size = decimal(bid_at), decimal(bid_size_at)
+    ask, ask_size = decimal(ask_at), decimal(ask_size_at)
+    time_ms = event_time_ms(time_at)
     if not 0.0 < bid <= ask or bid_size < 0.0 or ask_size < 0.0 or time_ms <= 0:
         return _UNSOUND
     head = symbol_word | _QUOTE_TICK << 16
@@ -231,8 +184,8 @@ def _read_trade(first: int, letters: int, symbol_word: int, tick: int) -> int:
     maker_at, time_at = word(letters + _m), word(letters + _T)
     if min(price_at, size_at, maker_at, time_at) < first:
         return _UNREAD
-    price, size = _decimal(price_at), _decimal(size_at)
-    time_ms = _time_ms(time_at)
+    price, size = decimal(price_at), decimal(size_at)
+    time_ms = event_time_ms(time_at)
     buyer_made = byte(maker_at)
     if price <= 0.0 or size < 0.0 or time_ms <= 0:
         return _UNSOUND
