@@ -14,13 +14,16 @@ from aegis.errors import Refused
 from aegis.market.records import MAX_EVENT_NS, TICK, TickKind, tick_word
 from aegis.venue import binance_codec as codec
 
-__all__ = ["TickSink", "TickWriter"]
+__all__ = ["DepthTaker", "TickSink", "TickWriter"]
 
 QUARANTINE: Final = 16
 _FRAME_SHOWN: Final = 500
 _NS_PER_MS: Final = 1_000_000
 _WORDS: Final = np.dtype("i8,u8,f8,f8,f8,f8")
 """A TICK as its six words."""
+
+
+_TickEvent = codec.BookTicker | codec.AggTrade | codec.MarketTrade
 
 
 class TickWriter(Protocol):
@@ -33,11 +36,33 @@ class TickWriter(Protocol):
         """Write every record, waiting for room."""
 
 
-class TickSink:
-    """Frames in, TICK records out. Whatever is wrong with a frame is counted, and the frame kept."""
+class DepthTaker(Protocol):
+    """Who keeps the order books."""
 
-    def __init__(self, writer: TickWriter, symbols: tuple[str, ...], *, lossless: bool) -> None:
+    def take(self, update: codec.DepthUpdate) -> bool:
+        """Take a change of a book; False for a symbol without one, `Refused` for one that no market has."""
+
+
+class TickSink:
+    """Frames in, TICK records out. Whatever is wrong with a frame is counted, and the frame kept.
+
+    Args:
+        writer: of the ring.
+        symbols: the run's, by index.
+        lossless: wait for room in the ring.
+        books: who takes the changes of order books; without, they were never asked for.
+    """
+
+    def __init__(
+        self,
+        writer: TickWriter,
+        symbols: tuple[str, ...],
+        *,
+        lossless: bool,
+        books: DepthTaker | None = None,
+    ) -> None:
         self._writer = writer
+        self._books = books
         self._index = {symbol: index for index, symbol in enumerate(symbols)}
         self._lossless = lossless
         self._spare = np.zeros(1, _WORDS)
@@ -45,7 +70,7 @@ class TickSink:
         self.quarantine: deque[str] = deque(maxlen=QUARANTINE)
 
     async def take(self, frame: str | bytes, recv_us: int) -> codec.Reply | None:
-        """Write the frame's tick; a control reply is handed back."""
+        """Write the frame's tick, or hand its change of a book on; a control reply is handed back."""
         try:
             event = codec.decode_market(frame)
         except Refused:
@@ -53,6 +78,9 @@ class TickSink:
             return None
         if isinstance(event, codec.Reply):
             return event
+        if isinstance(event, codec.DepthUpdate):
+            self._take_change(event, frame)
+            return None
         index = self._index.get(event.s)
         if index is None:
             self.strangers += 1
@@ -71,7 +99,16 @@ class TickSink:
                 word = tick_word(self._index[symbol], TickKind.GAP, recv_us)
                 self.gaps += await self._put(0, word, 0.0, 0.0, 0.0, 0.0)
 
-    async def _write(self, index: int, event: codec.MarketEvent, recv_us: int) -> bool:
+    def _take_change(self, update: codec.DepthUpdate, frame: str | bytes) -> None:
+        if self._books is None:
+            self._keep(frame)  # nobody has asked for it
+            return
+        try:
+            self.strangers += not self._books.take(update)
+        except Refused:
+            self._keep(frame)
+
+    async def _write(self, index: int, event: _TickEvent, recv_us: int) -> bool:
         if isinstance(event, codec.BookTicker):
             word = tick_word(index, TickKind.QUOTE, recv_us)
             at_ns = event.E * _NS_PER_MS
@@ -96,7 +133,7 @@ class TickSink:
         self.quarantine.append(text[:_FRAME_SHOWN])
 
 
-def _is_sane(event: codec.MarketEvent) -> bool:
+def _is_sane(event: _TickEvent) -> bool:
     """Finite, above zero, uncrossed, at a time that a record holds: what is not never reaches the ring."""
     if isinstance(event, codec.BookTicker):
         sizes = 0.0 <= event.B < math.inf and 0.0 <= event.A < math.inf

@@ -17,11 +17,13 @@ from aegis.orders.instrument import Side
 from aegis.orders.order import Trade
 from aegis.orders.portfolio import Position
 from aegis.orders.states import Happening
+from aegis.venue.depth_codec import DepthUpdate
 from aegis.venue.port import AccountView, OrderUpdate, OrderView
 
 __all__ = [
     "AggTrade",
     "BookTicker",
+    "DepthUpdate",
     "ListenKeyExpired",
     "MarketTrade",
     "Reply",
@@ -127,7 +129,7 @@ class ListenKeyExpired(msgspec.Struct, tag_field="e", tag="listenKeyExpired"):
     """The user stream is over: nothing comes on it any more, though the socket stays open."""
 
 
-MarketEvent = BookTicker | AggTrade | MarketTrade
+MarketEvent = BookTicker | AggTrade | MarketTrade | DepthUpdate
 _UserEvent = _OrderTradeUpdate | _AccountUpdate | ListenKeyExpired
 
 

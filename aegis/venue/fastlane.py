@@ -7,6 +7,7 @@ ends the connection, or that no server may send, is left with all that follows i
 A frame of 190 bytes takes about 0.1 us, and receiving it 0.06; `python -m bench.feed` measures both.
 
     frame ──▶ whole text below 64 KiB? ──▶ recognised? ──▶ TICK ──▶ ring
+                       │                       ├──▶ a book's next change ──▶ book ──▶ board
                        └───────────────────────┴──▶ left, as it comes
 
 No socket is touched here: bytes are received into `room()`, and `take` is told how many.
@@ -25,6 +26,8 @@ from aegis.kernel.clock import Clock
 from aegis.market.records import TICK, received_us
 from aegis.memory import byte, move, set_word, word
 from aegis.shm.writing import put_many
+from aegis.venue.depth_book import NO_BOOKS
+from aegis.venue.depth_books import DepthBooks
 from aegis.venue.fastlane_bytes import BEYOND
 from aegis.venue.fastlane_event import LETTERS, Fate, read_event
 from aegis.venue.fastlane_frame import (
@@ -59,7 +62,8 @@ _PASSING: Final = 6  # how many bytes of a frame that is left are still to be pa
 _FRAGMENTS: Final = 7  # 1 inside a message of several frames
 _READ: Final = 8  # how many records are in the batch,
 _WRITTEN: Final = 9  # and how many of them found room in the ring
-_FATES: Final = 10  # a count for each `Fate`
+_BOOKS: Final = 10  # the address of the order books, or 0
+_FATES: Final = 11  # a count for each `Fate`
 _LETTERS: Final = _FATES + len(Fate)
 _BATCH: Final = _LETTERS + LETTERS
 _WORDS: Final = _BATCH + BATCH * TICK.itemsize // 8
@@ -68,6 +72,7 @@ _WORDS: Final = _BATCH + BATCH * TICK.itemsize // 8
 _TICK_BYTES: Final = TICK.itemsize
 _OTHER: Final = int(Fate.OTHER)
 _LAST_TAKEN: Final = int(Fate.TRADE)
+_CHANGE: Final = int(Fate.CHANGE)
 
 
 @compiled("int64(int64, int64)")
@@ -112,11 +117,14 @@ def _read_batch(lane: int, recv_us: int) -> int:
             if end < behind:
                 break
             tick = lane + 8 * _BATCH + read * _TICK_BYTES
-            rows, mask = _get(lane, _ROWS), _get(lane, _MASK)
-            fate = read_event(payload, behind, lane + 8 * _LETTERS, rows, mask, recv_us, tick)
+            letters, rows, mask = lane + 8 * _LETTERS, _get(lane, _ROWS), _get(lane, _MASK)
+            books = _get(lane, _BOOKS)
+            fate = read_event(payload, behind, letters, rows, mask, books, recv_us, tick)
         _set(lane, _FATES + fate, _get(lane, _FATES + fate) + 1)
         if fate <= _LAST_TAKEN:
             read += 1
+            at = behind
+        elif fate == _CHANGE:
             at = behind
         else:
             _set(lane, _PASSING, behind - at if legal and first != CLOSE else EVERYTHING)
@@ -164,10 +172,17 @@ class Lane:
         symbols: the run's table.
         clock: for the receive stamps.
         lossless: wait for room in the ring; otherwise what finds none is dropped, and counted.
+        books: the order books of the table's symbols, if changes of them are to be taken as well.
     """
 
     def __init__(
-        self, writer: RingWriter, symbols: SymbolTable, clock: Clock, *, lossless: bool
+        self,
+        writer: RingWriter,
+        symbols: SymbolTable,
+        clock: Clock,
+        *,
+        lossless: bool,
+        books: DepthBooks | None = None,
     ) -> None:
         self._writer: Final = writer
         self._symbols: Final = symbols  # alive, as compiled code has its address
@@ -181,6 +196,8 @@ class Lane:
         self._address: Final = int(self._memory.ctypes.data)
         words = self._words
         words[_RING], words[_ROWS], words[_MASK] = writer.handle, symbols.address, symbols.mask
+        self._books: Final = books  # alive, as the table is
+        words[_BOOKS] = NO_BOOKS if books is None else books.address
         self.dropped = 0
         self.begin()
 

@@ -13,16 +13,18 @@ from aegis.compiled import compiled
 from aegis.market.records import TickKind
 from aegis.memory import byte, set_word, word
 from aegis.shm.atomics import store_words
+from aegis.venue.depth_book import NO_BOOKS, book_of, see_quote
 from aegis.venue.fastlane_bytes import string_end, text
+from aegis.venue.fastlane_depth import LEFT_ALONE, TAKEN, read_depth
 from aegis.venue.fastlane_json import LEFT, key_end, value_end
-from aegis.venue.fastlane_numbers import decimal, event_time_ms
+from aegis.venue.fastlane_numbers import NOT_READ, decimal, event_time_ms, update_id
 from aegis.venue.fastlane_symbols import STRANGER, find_symbol
 
 __all__ = ["LETTERS", "Fate", "read_event"]
 
 
 class Fate(IntEnum):
-    """What became of a frame. The lane takes quotes and trades; every other frame goes to the library."""
+    """What became of a frame. The lane takes quotes, trades and changes of books; all else goes to the library."""
 
     QUOTE = 0
     TRADE = 1
@@ -34,6 +36,10 @@ class Fate(IntEnum):
     """A price, size or time that no market has, or that cannot be read exactly here."""
     OTHER = 5
     """Not a message of text in one frame below 64 KiB."""
+    CHANGE = 6
+    """A change of an order book, taken: it makes no TICK."""
+    OUT_OF_STEP = 7
+    """A change that is not for the lane to take, see `aegis.venue.depth_books`."""
 
 
 LETTERS: Final = 128
@@ -45,6 +51,8 @@ _TAKEN_TRADE: Final = int(Fate.TRADE)
 _UNREAD: Final = int(Fate.UNREAD)
 _STRANGER: Final = int(Fate.STRANGER)
 _UNSOUND: Final = int(Fate.UNSOUND)
+_TAKEN_CHANGE: Final = int(Fate.CHANGE)
+_OUT_OF_STEP: Final = int(Fate.OUT_OF_STEP)
 _QUOTE_TICK: Final = int(TickKind.QUOTE)
 _TRADE_TICK: Final = int(TickKind.TRADE)
 _NO_TICK: Final = 0
@@ -61,17 +69,21 @@ _TRUE: Final = ord("t")
 _FALSE: Final = ord("f")
 
 # Where the table of letters has these keys (protocol §4.1).
-_e, _E, _s, _T, _m, _p, _q, _b, _B, _a, _A = (8 * ord(letter) for letter in "eEsTmpqbBaA")
+_e, _E, _s, _T, _m, _p, _q, _b, _B, _a, _A, _u = (8 * ord(letter) for letter in "eEsTmpqbBaAu")
+_pu: Final = 0
+"""The only key of two letters that matters."""
 
 # So many bytes of a word.
 _TWO: Final = 0xFFFF
 _THREE: Final = 0xFF_FFFF
 _FOUR: Final = 0xFFFF_FFFF
+_FIVE: Final = 0xFF_FFFF_FFFF
 _SEVEN: Final = 0xFF_FFFF_FFFF_FFFF
 
 _ONE_LETTER_KEY: Final = text('"\0":')
 _AROUND_LETTER: Final = 0xFFFF_00FF
 _DATA_KEY: Final = text('"data":')
+_PREVIOUS_KEY: Final = text('"pu":')
 _STREAM_FIRST: Final = text('{"stream')
 _STREAM_SECOND: Final = text(',"stream')
 _STREAM_IS: Final = text('":"')
@@ -81,33 +93,44 @@ _DATA_SECOND: Final = text(',"data":')
 _BOOK_TICKER: Final = (text('"bookTic'), text('ker"'))
 _AGG_TRADE: Final = (text('"aggTrad'), text('e"'))
 _MARKET_TRADE: Final = text('"trade"')
+_DEPTH_UPDATE: Final = (text('"depthUp'), text('date"'))
 
 _NS_PER_MS: Final = 1_000_000
 
 
+@compiled("int64(int64, int64, int64)")
+def _key_end(at: int, first: int, letters: int) -> int:
+    """Behind a key and its colon; notes that place if the key is one that matters."""
+    letter = byte(at + 1)
+    if word(at) & _AROUND_LETTER == _ONE_LETTER_KEY and (
+        0 <= (letter | _LOWER_CASE) - _LOWER_A < 26
+    ):
+        place = letters + 8 * letter
+        at += 4
+    elif word(at) & _FIVE == _PREVIOUS_KEY:
+        place = letters + _pu
+        at += 5
+    elif word(at) & _SEVEN == _DATA_KEY:
+        return LEFT  # the slow path takes an object with `data` for an envelope
+    else:
+        return key_end(at)
+    if word(place) >= first:
+        return LEFT  # twice
+    set_word(place, at)
+    return at
+
+
 @compiled("int64(int64, int64)")
 def _members_end(at: int, letters: int) -> int:
-    """Behind the object whose first key is here; notes where the values of one-letter keys begin.
+    """Behind the object whose first key is here; notes where the values of the keys that matter begin.
 
     Addresses only grow from frame to frame, so an older one in the table means that the key is not in this frame.
     """
     first = at
     while True:
-        letter = byte(at + 1)
-        if word(at) & _AROUND_LETTER == _ONE_LETTER_KEY and (
-            0 <= (letter | _LOWER_CASE) - _LOWER_A < 26
-        ):
-            at += 4
-            if word(letters + 8 * letter) >= first:
-                return LEFT  # twice
-            set_word(letters + 8 * letter, at)
-        elif word(at) & _SEVEN == _DATA_KEY:
-            return LEFT  # the slow path takes an object with `data` for an envelope
-        else:
-            at = key_end(at)
-            if at == LEFT:
-                return LEFT
-        at = value_end(at)
+        at = _key_end(at, first, letters)
+        if at != LEFT:
+            at = value_end(at)
         if at == LEFT:
             return LEFT
         behind = byte(at)
@@ -159,6 +182,25 @@ def _tick_kind(at: int) -> int:
     return _TRADE_TICK if name & _SEVEN == _MARKET_TRADE else _NO_TICK
 
 
+@compiled("boolean(int64)")
+def _is_change(at: int) -> bool:
+    """Whether this is the name of a change of an order book."""
+    return word(at) == _DEPTH_UPDATE[0] and word(at + 8) & _FIVE == _DEPTH_UPDATE[1]
+
+
+@compiled("int64(int64, int64, int64, int64)")
+def _read_change(first: int, letters: int, symbol: int, books: int) -> int:
+    """Take the depthUpdate whose key `first` is the first one."""
+    previous_at, last_at, time_at = word(letters + _pu), word(letters + _u), word(letters + _T)
+    bids_at, asks_at = word(letters + _b), word(letters + _a)
+    if min(previous_at, last_at, time_at, bids_at, asks_at) < first:
+        return _UNREAD
+    done = read_depth(books, symbol, previous_at, last_at, time_at, bids_at, asks_at)
+    if done == TAKEN:
+        return _TAKEN_CHANGE
+    return _OUT_OF_STEP if done == LEFT_ALONE else _UNREAD
+
+
 @compiled("int64(int64, int64, int64, int64)")
 def _read_quote(first: int, letters: int, symbol_word: int, tick: int) -> int:
     """Write the TICK of a bookTicker whose key `first` is the first one."""
@@ -197,11 +239,18 @@ def _read_trade(first: int, letters: int, symbol_word: int, tick: int) -> int:
     return _TAKEN_TRADE
 
 
-@compiled("int64(int64, int64, int64, int64, int64, int64, int64)")
+@compiled("void(int64, int64, int64, int64, int64)")
+def _show_quote(first: int, letters: int, symbol: int, books: int, tick: int) -> None:
+    """Let the book of a symbol be compared with a quote."""
+    id_at = word(letters + _u)
+    see_quote(book_of(books, symbol), tick, update_id(id_at) if id_at >= first else NOT_READ)
+
+
+@compiled("int64(int64, int64, int64, int64, int64, int64, int64, int64)")
 def read_event(
-    at: int, end: int, letters: int, rows: int, mask: int, recv_us: int, tick: int
+    at: int, end: int, letters: int, rows: int, mask: int, books: int, recv_us: int, tick: int
 ) -> int:
-    """Read one payload into a TICK.
+    """Read one payload into a TICK, or into an order book.
 
     Args:
         at: the payload's address.
@@ -209,8 +258,9 @@ def read_event(
         letters: the address of `LETTERS` words, none of them an address in this payload.
         rows: the symbol table's address.
         mask: its number of rows less one.
+        books: the address of the order books, see `DepthBooks`, or `NO_BOOKS`.
         recv_us: the receive stamp.
-        tick: the address of a TICK, whole if it is taken.
+        tick: the address of a TICK, whole if one is taken.
 
     Returns:
         A `Fate`.
@@ -219,14 +269,20 @@ def read_event(
     if first == LEFT or word(letters + _e) < first or word(letters + _s) < first:
         return _UNREAD
     kind = _tick_kind(word(letters + _e))
+    is_change = books != NO_BOOKS and _is_change(word(letters + _e))
     name = word(letters + _s) + 1
     name_end = string_end(name)
-    if kind == _NO_TICK or byte(name - 1) != _MARK or byte(name_end) != _MARK:
+    if not (kind != _NO_TICK or is_change) or byte(name - 1) != _MARK or byte(name_end) != _MARK:
         return _UNREAD
     symbol = find_symbol(rows, mask, name, name_end - name)
     if symbol == STRANGER:
         return _STRANGER
+    if is_change:
+        return _read_change(first, letters, symbol, books)
     symbol_word = symbol | recv_us << 32
-    if kind == _QUOTE_TICK:
-        return _read_quote(first, letters, symbol_word, tick)
-    return _read_trade(first, letters, symbol_word, tick)
+    if kind == _TRADE_TICK:
+        return _read_trade(first, letters, symbol_word, tick)
+    fate = _read_quote(first, letters, symbol_word, tick)
+    if books != NO_BOOKS and fate == _TAKEN_QUOTE:
+        _show_quote(first, letters, symbol, books, tick)
+    return fate
