@@ -244,13 +244,16 @@ class Book:
     """A book for those who write Python.
 
     Args:
-        memory: a BOOK array of length 1 to keep it in; its own, if there is none.
+        memory: a BOOK array of length 1 with a book in it; without, it is a new one, and empty.
     """
 
     def __init__(self, memory: NDArray[np.void] | None = None) -> None:
         self._memory: Final = np.zeros(1, BOOK) if memory is None else memory
         check(self._memory.dtype == BOOK and len(self._memory) == 1, "a book is one BOOK record")
         self.address: Final = int(self._memory.ctypes.data)
+        if memory is None:
+            nothing = np.zeros(0, LEVEL)
+            self.load(nothing, nothing, limit=1)
 
     def load(self, bids: NDArray[np.void], asks: NDArray[np.void], limit: int) -> bool:
         """Begin anew with a snapshot of LEVEL records; whether the book holds.
