@@ -17,6 +17,7 @@ from aegis.market.signals import MAX_SIGNALS, OUTBOX
 from aegis.market.state import (
     arm_stop,
     begin_bars_at,
+    break_bar,
     disarm_stop,
     empty_state,
     parameter_record,
@@ -104,6 +105,10 @@ class Analysis:
     def begin_bars_at(self, symbol: int, begin_ns: int) -> None:
         """Make bars from a time on: see `aegis.market.state.begin_bars_at`."""
         begin_bars_at(self.state, symbol, begin_ns)
+
+    def break_bar(self, symbol: int) -> None:
+        """Say that bars before are missing: see `aegis.market.state.break_bar`."""
+        break_bar(self.state, symbol)
 
     def arm_stop(self, symbol: int, side: int, price: float) -> None:
         """Guard an open position: see `aegis.market.state.arm_stop`."""

@@ -23,6 +23,7 @@ __all__ = [
     "ROW",
     "arm_stop",
     "begin_bars_at",
+    "break_bar",
     "disarm_stop",
     "empty_state",
     "parameter_record",
@@ -152,3 +153,10 @@ def begin_bars_at(state: NDArray[np.void], symbol: int, begin_ns: int) -> None:
     row["forming"]["trades"] = 0
     row["forming"]["flags"] = 0
     row["gap"] = 0
+
+
+def break_bar(state: NDArray[np.void], symbol: int) -> None:
+    """Mark the bar that forms, or the next one, as broken: something before it is missing."""
+    row = state[symbol]
+    row["gap"] = FLAG_BROKEN
+    row["forming"]["flags"] |= FLAG_BROKEN

@@ -229,10 +229,8 @@ def step(ticks: Any, count: int, state: Any, parameters: Any, outbox: Any) -> in
 @inlined
 def fits(row: Any, bar: Any, parameters: Any) -> bool:
     """True for a bar that stands between the last closed one and the forming one."""
-    follows = bar.start_ns >= row.closed_ns
-    return follows and (
-        row.forming.trades == 0 or end_of(bar, parameters) <= row.forming.start_ns
-    )
+    is_before = row.forming.trades == 0 or end_of(bar, parameters) <= row.forming.start_ns
+    return bool(bar.start_ns >= row.closed_ns and is_before)
 
 
 @compiled(
