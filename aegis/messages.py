@@ -28,6 +28,7 @@ __all__ = [
     "CancelOrders",
     "ClosePositions",
     "Cooled",
+    "Durable",
     "Fingerprint",
     "Follow",
     "Found",
@@ -121,6 +122,13 @@ class OrderChanged:
 
 
 # ── what comes back from the exchange: the Executor's tasks, to the Executor ─────────────────────────────────────
+
+
+@message(Priority.EXECUTION)
+class Durable:
+    """The intents of these orders are on disk: now, and not before, they may be sent."""
+
+    orders: tuple[Approved, ...]
 
 
 @message(Priority.EXECUTION)
