@@ -19,7 +19,7 @@ import trio
 from aegis.actors.brain import Brain, BrainReport
 from aegis.actors.executor import Executor, ExecutorReport
 from aegis.actors.feed import Feed, FeedRecord, FeedReport
-from aegis.actors.feed_protocol import WorkerOrders
+from aegis.actors.feed_protocol import SocketTerms, WorkerOrders
 from aegis.actors.gate import Gate, GateReport
 from aegis.actors.historian import Historian, HistorianReport
 from aegis.actors.reconciler import Reconciler, Reconciliation
@@ -288,16 +288,7 @@ async def _start(system: System, parts: _Parts) -> Cast:
     )
     for follower in (gate, brain):
         await executor.send(Follow(follower))
-    orders = WorkerOrders(
-        ring_fd=parts.ring.fd,
-        wake_fds=parts.ring.wake_fds,
-        streams_url=parts.streams_url,
-        streams=tuple(tick_streams(config.symbols, config.feed.trade_stream)),
-        symbols=config.symbols,
-        lossless=config.feed.lossless,
-        silence_ms=config.feed.silence_ms,
-        broken_before=False,
-    )
+    orders = _worker_orders(config, parts)
     feed = await _spawn(system, "feed", Feed, orders, parts.feed)
     reconciler = await _spawn(system, "reconciler", Reconciler, rest, executor, scribe, gate)
     historian = None
@@ -314,6 +305,34 @@ def _has_history(config: Config) -> bool:
         config.feed.history_bars > 0
         and bars.bar_kind is BarKind.TIME
         and interval_name(bars.interval_ms) is not None
+    )
+
+
+def _worker_orders(config: Config, parts: _Parts) -> WorkerOrders:
+    """All that the feed worker has to know."""
+    feed = config.feed
+    deadlines_ms = {
+        "markPrice": feed.mark_silence_ms,
+        "bookTicker": feed.quote_silence_ms,
+        "aggTrade": feed.trade_silence_ms,
+        "trade": feed.trade_silence_ms,
+    }
+    return WorkerOrders(
+        ring_fd=parts.ring.fd,
+        wake_fds=parts.ring.wake_fds,
+        streams_url=parts.streams_url,
+        streams=tuple(tick_streams(config.symbols, feed.trade_stream)),
+        symbols=config.symbols,
+        lossless=feed.lossless,
+        terms=SocketTerms(
+            silence_ms=feed.silence_ms,
+            deadlines_ms=deadlines_ms,
+            lifetime_s=feed.socket_lifetime_s,
+        ),
+        broken_before=False,
+        streams_per_socket=feed.streams_per_socket,
+        future_ms=feed.future_ms,
+        jump_sigmas=feed.jump_sigmas,
     )
 
 

@@ -12,10 +12,11 @@ import trio
 from aegis.errors import Refused, Unavailable
 from aegis.kernel.clock import seeded_random
 from aegis.venue.backoff import Backoff
+from aegis.venue.binance_market import DepthUpdate
 from aegis.venue.book_sync import TABLE, Action, Change, Happening, Kept, Phase
 from aegis.venue.depth_book import Fault, Order
 from aegis.venue.depth_books import DepthBooks
-from aegis.venue.depth_codec import DepthSnapshot, DepthUpdate
+from aegis.venue.depth_codec import DepthSnapshot, change_levels
 
 __all__ = ["BookFigures", "BookKeeper", "Snapshots"]
 
@@ -65,6 +66,8 @@ class _State:
     backoff: Backoff
     phase: Phase = Phase.UNSYNCED
     kept: Kept = attrs.Factory(Kept)
+    early: Kept = attrs.Factory(Kept)
+    """Changes that a newcomer among the connections brought before it was their turn."""
     snapshot: DepthSnapshot | None = None
     """One that has yet to meet a change."""
     change: Change | None = None
@@ -124,8 +127,12 @@ class BookKeeper:
 
     # ---- what happens
 
-    def take(self, update: DepthUpdate) -> bool:
+    def take(self, update: DepthUpdate, *, is_newcomer: bool = False) -> bool:
         """Take a change that compiled code has left; False for a symbol that has no book.
+
+        Args:
+            update: the change.
+            is_newcomer: whether it came by a connection that is to replace another, and may be ahead of that one.
 
         Raises:
             Refused: no market has such a change; the book will miss it.
@@ -133,17 +140,32 @@ class BookKeeper:
         index = self._index.get(update.s)
         if index is None:
             return False
-        bids, asks = update.levels()
         state = self._states[index]
-        state.change = Change(update.pu, update.u, update.T, bids, asks)
-        happening = Happening.AHEAD
-        if state.phase in _WITH_BOOK:
-            fault = self._books.fault(index)
-            order = self._books.order(index, update.pu, update.u, update.T)
-            happening = _ORDERS[order] if fault is Fault.NONE else Happening.FAULT
-        self._happen(index, happening)
+        state.change = change = Change(update.pu, update.u, update.T, *change_levels(update))
+        happening = self._place(index, state, change)
+        if happening is Happening.AHEAD and state.phase in _WITH_BOOK and is_newcomer:
+            state.early.add(change)
+        else:
+            self._happen(index, happening)
         state.change = None
         return True
+
+    def _place(self, index: int, state: _State, change: Change) -> Happening:
+        """What a change is to its book, which first takes what came early and has its place before it."""
+        if state.phase not in _WITH_BOOK:
+            return Happening.AHEAD
+        for early in state.early:
+            if self._order(index, early) is Order.FOLLOWS:
+                self._books.apply(index, early.bids, early.asks, early.last_id, early.match_ms)
+        if self._books.fault(index) is not Fault.NONE:
+            return Happening.FAULT
+        order = self._order(index, change)
+        if order is not Order.AHEAD:
+            state.early.forget_through(change.last_id)
+        return _ORDERS[order]
+
+    def _order(self, index: int, change: Change) -> Order:
+        return self._books.order(index, change.previous_id, change.last_id, change.match_ms)
 
     def cut(self, streams: Iterable[str]) -> None:
         """Take note that a connection with these streams is lost: their books are not valid until they go on."""
@@ -209,6 +231,7 @@ class BookKeeper:
     def _hide(self, index: int, state: _State) -> None:
         self._books.step_out(index)
         state.kept.forget()
+        state.early.forget()
         if state.phase is not Phase.JOINING:
             state.snapshot = None
         if state.phase in {Phase.UNSYNCED, Phase.PAUSED}:

@@ -15,7 +15,7 @@ from aegis.actors.latency import Latency, LatencyReport
 from aegis.kernel import Actor, ActorRef, Delivery, Level, Priority, on
 from aegis.kernel.bus import Bus
 from aegis.market.analysis import Analysis
-from aegis.market.records import TICK
+from aegis.market.records import TICK, TickKind
 from aegis.market.signals import Reason, SignalKind
 from aegis.messages import (
     BeginBars,
@@ -142,7 +142,7 @@ class Brain(Actor):
             self._unsent += delivery is Delivery.DEAD
 
     def _publish_ticks(self, ticks: npt.NDArray[np.void]) -> None:
-        for index in np.unique(ticks["symbol"]):
+        for index in np.unique(ticks["symbol"][ticks["kind"] <= TickKind.TRADE]):
             row = self._analysis.row(int(index))
             bid, ask, price = float(row["bid"]), float(row["ask"]), float(row["price"])
             symbol, event_ns = self._symbols[int(index)], int(row["event_ns"])

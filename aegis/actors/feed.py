@@ -12,6 +12,7 @@ import structlog
 
 from aegis.actors.feed_protocol import (
     LINE_BYTES_MAX,
+    ShardStatus,
     WorkerOrders,
     WorkerStatus,
     decode_status,
@@ -25,6 +26,20 @@ from aegis.messages import Report, WorkerLine
 __all__ = ["Feed", "FeedRecord", "FeedReport", "start_worker"]
 
 STOP_GRACE_S: Final = 1.0
+_SUMMED: Final = (
+    "ticks",
+    "dropped",
+    "malformed",
+    "future",
+    "outliers",
+    "strangers",
+    "duplicates",
+    "late",
+    "holes",
+    "gaps",
+    "connects",
+)
+"""The figures that are added up over all workers of the run."""
 
 _log = structlog.get_logger(__name__)
 
@@ -58,11 +73,18 @@ class FeedReport:
     ticks: int
     dropped: int
     malformed: int
+    future: int
+    outliers: int
     strangers: int
+    duplicates: int
+    late: int
+    holes: int
     gaps: int
     connects: int
     subscribed: bool
     quarantine: tuple[str, ...]
+    shards: tuple[ShardStatus, ...]
+    """Of the worker that lives."""
 
 
 class Feed(Actor):
@@ -124,12 +146,8 @@ class Feed(Actor):
         return FeedReport(
             worker_pid=self._child.pid if self._child is not None else 0,
             restarts=len(self._record.pids) - 1,
-            ticks=sum(status.ticks for status in every),
-            dropped=sum(status.dropped for status in every),
-            malformed=sum(status.malformed for status in every),
-            strangers=sum(status.strangers for status in every),
-            gaps=sum(status.gaps for status in every),
-            connects=sum(status.connects for status in every),
+            **{name: sum(getattr(status, name) for status in every) for name in _SUMMED},
             subscribed=self._status is not None and self._status.subscribed,
             quarantine=now[0].quarantine if now else (),
+            shards=now[0].shards if now else (),
         )

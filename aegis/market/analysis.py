@@ -36,6 +36,7 @@ _ROW_COUNTS: Final = (
     "early",
     "late",
     "gaps",
+    "marks",
     "bad",
     "bars",
     "broken_bars",
@@ -140,7 +141,8 @@ class Analysis:
     def counts(self) -> dict[str, int]:
         """What was taken and what was dropped, over all symbols: the counters of ROW and of OUTBOX by their names.
 
-        `ticks` is the sum of `quotes`, `trades`, `early`, `late`, `gaps` and `bad`; `strays` named no symbol and come on top.
+        `ticks` is the sum of `quotes`, `trades`, `early`, `late`, `gaps`, `marks` and `bad`; `strays` named no symbol and
+        come on top.
         """
         counted = {name: int(self.state[name].sum()) for name in _ROW_COUNTS}
         return counted | {name: int(self.outbox[0][name]) for name in _OUTBOX_COUNTS}

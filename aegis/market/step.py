@@ -20,7 +20,7 @@ from aegis.market.kernel import array_of, constant, inlined
 from aegis.market.parameters import BarKind
 from aegis.market.recent import remember_bar
 from aegis.market.records import MAX_EVENT_NS, TICK, TickKind
-from aegis.market.sanity import bar_holds, quote_holds, trade_holds
+from aegis.market.sanity import bar_holds, mark_holds, quote_holds, trade_holds
 from aegis.market.session import update_session
 from aegis.market.signals import OUTBOX, Reason, SignalKind, write_signal
 from aegis.market.state import PARAMETERS, ROW
@@ -31,6 +31,7 @@ __all__ = ["step", "take_bars"]
 _QUOTE: Final = constant(TickKind.QUOTE)
 _TRADE: Final = constant(TickKind.TRADE)
 _GAP: Final = constant(TickKind.GAP)
+_MARK: Final = constant(TickKind.MARK)
 _ENTRY_LONG: Final = constant(SignalKind.ENTRY_LONG)
 _ENTRY_SHORT: Final = constant(SignalKind.ENTRY_SHORT)
 _EXIT: Final = constant(SignalKind.EXIT)
@@ -182,6 +183,12 @@ def take_tick(row: Any, tick: Any, parameters: Any, outbox: Any) -> None:
         row.gaps += 1
         row.gap = FLAG_BROKEN
         row.forming.flags |= FLAG_BROKEN
+    elif tick.kind == _MARK and mark_holds(tick):
+        row.mark = tick.bid
+        row.index = tick.ask
+        row.funding_rate = tick.bid_size
+        row.funding_ms = np.int64(tick.ask_size)
+        row.marks += 1
     else:
         row.bad += 1
 

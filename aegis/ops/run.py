@@ -251,7 +251,8 @@ async def _end_with_recording(engine: Engine, shipped: ShippedExchange, ending: 
 def _accounted(report: EngineReport) -> int:
     """Recorded ticks that reached the Brain, or are known not to."""
     feed = report.feed
-    return brain_ticks(report) + feed.malformed + feed.strangers + feed.dropped
+    kept_out = feed.malformed + feed.strangers + feed.dropped + feed.duplicates
+    return brain_ticks(report) + kept_out
 
 
 async def _draw(engine: Engine, screen: Screen) -> None:

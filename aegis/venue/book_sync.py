@@ -186,6 +186,11 @@ class Kept:
         """Keep nothing."""
         self._changes.clear()
 
+    def forget_through(self, last_id: int) -> None:
+        """Forget what ends no later than an id."""
+        while self._changes and self._changes[0].last_id <= last_id:
+            self._changes.popleft()
+
     def meeting(self, update_id: int) -> Happening | None:
         """How a snapshot as of an id stands to what is kept: MET, TOO_OLD, or None where more has to come first.
 

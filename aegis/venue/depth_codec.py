@@ -1,6 +1,6 @@
 """The wire formats of order books: changes (`depthUpdate`) and snapshots (`GET /depth`), protocol §4 and §5.
 
-A change is read here by msgspec alone: it is what the lane's compiled reading is checked against, and what decides
+A change is decoded by msgspec alone, and its levels by Decimal: that is what the lane's compiled reading is checked against, and what decides
 where that is not sure. A snapshot, two thousand levels at once, is read by the compiled code where that reads it.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Final
 
 import attrs
@@ -21,42 +21,30 @@ from aegis.errors import Refused
 from aegis.market.book import LEVEL
 from aegis.market.book_top import PRICE_ONE
 from aegis.market.records import MAX_EVENT_NS
+from aegis.venue.binance_market import DepthUpdate
 from aegis.venue.fastlane_bytes import BEYOND
 from aegis.venue.fastlane_depth import read_levels
 
-__all__ = ["DepthSnapshot", "DepthUpdate", "decode_snapshot"]
+__all__ = ["DepthSnapshot", "Levels", "change_levels", "decode_snapshot"]
 
 _PRICE_MAX: Final = (1 << 53) // PRICE_ONE
 _NS_PER_MS: Final = 1_000_000
 _LEVEL_BYTES_MIN: Final = len('["1","0"],')
 
-Rows = Sequence[tuple[Decimal, Decimal]]
 Levels = npt.NDArray[np.void]
 
 _read_levels: Final = entry_point(read_levels)
 
 
-class DepthUpdate(msgspec.Struct, tag_field="e", tag="depthUpdate"):
-    """A change of an order book."""
+def change_levels(update: DepthUpdate) -> tuple[Levels, Levels]:
+    """The bids and asks of a change as LEVEL records.
 
-    s: str
-    u: int
-    """Its last id."""
-    pu: int
-    """The last id of the change before it."""
-    T: int
-    b: list[tuple[Decimal, Decimal]]
-    a: list[tuple[Decimal, Decimal]]
-
-    def levels(self) -> tuple[Levels, Levels]:
-        """Its bids and asks as LEVEL records.
-
-        Raises:
-            Refused: an id, time, price or quantity that no market has.
-        """
-        if not (self.pu >= 0 < self.u and 0 < self.T * _NS_PER_MS < MAX_EVENT_NS):
-            raise Refused(f"a change from {self.pu} to {self.u} at {self.T}")
-        return _levels(self.b), _levels(self.a)
+    Raises:
+        Refused: an id, time, price or quantity that no market has.
+    """
+    if not (update.pu >= 0 < update.u and 0 < update.T * _NS_PER_MS < MAX_EVENT_NS):
+        raise Refused(f"a change from {update.pu} to {update.u} at {update.T}")
+    return _levels(update.b), _levels(update.a)
 
 
 class _Snapshot(msgspec.Struct, rename="camel"):
@@ -79,7 +67,7 @@ class DepthSnapshot:
 
 
 _snapshot: Final = msgspec.json.Decoder(_Snapshot).decode
-_rows: Final = msgspec.json.Decoder(list[tuple[Decimal, Decimal]]).decode
+_rows: Final = msgspec.json.Decoder(list[list[str]]).decode
 
 
 def decode_snapshot(body: bytes, limit: int) -> DepthSnapshot:
@@ -106,10 +94,14 @@ def _read(raw: msgspec.Raw) -> Levels:
     return levels[:count] if count >= 0 else _levels(_rows(raw))
 
 
-def _levels(rows: Rows) -> Levels:
+def _levels(rows: Sequence[Sequence[str]]) -> Levels:
     """Prices and quantities as a book holds them."""
     levels = np.zeros(len(rows), LEVEL)
-    for place, (price, quantity) in enumerate(rows):
+    for place, row in enumerate(rows):
+        try:
+            price, quantity = map(Decimal, row)
+        except (ValueError, InvalidOperation):
+            raise Refused(f"a level is a price and a quantity, not {row}") from None
         is_price = price.is_finite() and 0 < price <= _PRICE_MAX
         whole = int(price * PRICE_ONE) if is_price else 0
         size = float(quantity) if quantity.is_finite() else math.inf

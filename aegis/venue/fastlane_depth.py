@@ -1,4 +1,4 @@
-"""From the JSON of a depthUpdate to a changed order book: the compiled twin of `binance_codec.DepthUpdate`.
+"""From the JSON of a depthUpdate to a changed order book: the compiled twin of `aegis.venue.depth_codec`.
 
 A change is read completely before any of it is taken, and taken only if it is the next one of a book that is in step.
 """

@@ -16,19 +16,32 @@ from aegis.market.records import MAX_EVENT_NS
 from aegis.memory import byte
 from aegis.venue.fastlane_bytes import digit_run, number
 
-__all__ = ["NOT_READ", "decimal", "event_time_ms", "number_end", "scaled_price", "update_id"]
+__all__ = [
+    "NOT_READ",
+    "NO_RATE",
+    "decimal",
+    "event_time_ms",
+    "number_end",
+    "rate",
+    "scaled_price",
+    "update_id",
+]
 
 NOT_READ: Final = -1
+NO_RATE: Final = 2.0
+"""What `rate` gives for what is none."""
 
 _MARK: Final = ord('"')
 _COMMA: Final = ord(",")
 _CLOSE: Final = ord("}")
 _POINT: Final = ord(".")
+_MINUS: Final = ord("-")
 _ZERO: Final = ord("0")
 
 _EXACT_MAX: Final = 1 << 53
 _DIGITS_MAX: Final = 18
 _TENS: Final = np.array([10**power for power in range(17)], np.int64)
+_RATE_PLACES_MAX: Final = 15
 _PRICE_PLACES: Final = len(str(PRICE_ONE)) - 1
 _NS_PER_MS: Final = 1_000_000
 _TIME_MS_MAX: Final = (MAX_EVENT_NS - 1) // _NS_PER_MS
@@ -78,6 +91,21 @@ def decimal(at: int) -> float:
         return NOT_READ
     digits = _digits(at, whole, places)
     return digits / np.float64(_TENS[places]) if digits <= _EXACT_MAX else np.float64(NOT_READ)
+
+
+@compiled("float64(int64)")
+def rate(at: int) -> float:
+    """The fraction between -1 and 1 in such a string, of either sign, or `NO_RATE`."""
+    is_negative = byte(at + 1) == _MINUS
+    first = at + 1 + is_negative
+    whole = digit_run(first)
+    if byte(at) != _MARK or whole != 1 or byte(first) != _ZERO or byte(first + 1) != _POINT:
+        return NO_RATE
+    places = digit_run(first + 2)
+    if not 0 < places <= _RATE_PLACES_MAX or byte(first + 2 + places) != _MARK:
+        return NO_RATE
+    magnitude = number(first + 2, places) / np.float64(_TENS[places])
+    return -magnitude if is_negative else magnitude
 
 
 @compiled("int64(int64)")

@@ -24,10 +24,10 @@ from aegis.market.book_top import BOOK_TOP, BookTop, BookTops
 from aegis.market.records import TICK
 from aegis.shm import Ring
 from aegis.shm.board import Board
-from aegis.venue import binance_codec as codec
+from aegis.venue.binance_market import DepthUpdate, Message, decode_market
 from aegis.venue.depth_book import CHANGE_LEVELS_MAX, Fault, Order
 from aegis.venue.depth_books import DepthBooks
-from aegis.venue.depth_codec import DepthSnapshot, DepthUpdate, Levels, decode_snapshot
+from aegis.venue.depth_codec import DepthSnapshot, Levels, change_levels, decode_snapshot
 from aegis.venue.fastlane import Fate, Lane
 from aegis.venue.fastlane_bytes import BEYOND
 from aegis.venue.fastlane_depth import read_levels
@@ -54,10 +54,10 @@ def decoded_levels(text: bytes) -> list[tuple[int, float]] | None:
     """What msgspec and Decimal make of the same text; None if that is refused."""
     try:
         update = msgspec.json.decode(
-            b'{"e":"depthUpdate","s":"A","u":1,"pu":0,"T":1,"b":' + text + b',"a":[]}',
+            b'{"e":"depthUpdate","s":"A","U":1,"u":1,"pu":0,"T":1,"b":' + text + b',"a":[]}',
             type=DepthUpdate,
         )
-        return update.levels()[0].tolist()  # type: ignore[no-any-return]
+        return change_levels(update)[0].tolist()  # type: ignore[no-any-return]
     except (msgspec.DecodeError, ValueError, Refused):
         return None
 
@@ -312,7 +312,7 @@ def test_change_that_is_not_read_whole_changes_nothing(
     assert bench.top.bids.tolist() == [(9.0, 1.0), (8.0, 2.0)]
 
 
-@pytest.mark.parametrize("gone", ["pu", "u", "T", "b", "a", "s", "e"])
+@pytest.mark.parametrize("gone", ["pu", "u", "U", "T", "b", "a", "s", "e"])
 def test_change_without_a_field_is_left(bench: Bench, gone: str) -> None:
     """Who lacks what matters is no change."""
     event = update()
@@ -398,11 +398,12 @@ def test_recorded_changes_are_read_alike(symbol: str) -> None:
             frame = line.rstrip().partition(b" ")[2]
             if b"@depth" not in frame[:40]:
                 continue
-            event = codec.decode_market(frame)
+            said = decode_market(frame)
+            assert isinstance(said, Message)
+            (event,) = said.events
             assert isinstance(event, DepthUpdate)
-            for side, text in zip(
-                event.levels(), frame.split(b'"b":')[1][:-2].split(b',"a":'), strict=True
-            ):
+            texts = frame.split(b'"b":')[1][:-2].split(b',"a":')
+            for side, text in zip(change_levels(event), texts, strict=True):
                 assert compiled_levels(text, 2048) == side.tolist()
                 counted += len(side)
     assert counted > 400_000
