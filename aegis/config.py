@@ -62,6 +62,9 @@ class FeedConfig:
     """The same for trades, which may rest: they are only asked for again."""
     future_ms: int = 10_000
     """A tick further ahead of exchange time than this is quarantined; 0 lets all in."""
+    depth: Literal["", "0ms", "100ms", "250ms", "500ms"] = ""
+    """How often the exchange tells what has changed in its order books, of which the engine then keeps a copy; empty:
+    there are none."""
     jump_sigmas: float = 20.0
     """A price further from the one before than this many standard deviations waits until the next two confirm it;
     0 lets all in."""

@@ -27,12 +27,13 @@ from aegis.actors.scribe import Scribe, ScribeReport
 from aegis.actors.user_stream import listen_to_account
 from aegis.compiled import forbid_compiling
 from aegis.config import Config
-from aegis.errors import Unavailable
+from aegis.errors import Refused, Unavailable
 from aegis.kernel import ActorRef, System, open_system
 from aegis.kernel.bus import Bus
 from aegis.kernel.clock import Clock, SystemClock, seeded_random
 from aegis.kernel.process import Child
 from aegis.market.analysis import Analysis
+from aegis.market.book_top import BOOK_TOP, BookTops
 from aegis.market.parameters import BarKind
 from aegis.market.records import MAX_EVENT_NS, TICK
 from aegis.messages import (
@@ -50,6 +51,7 @@ from aegis.messages import (
 from aegis.orders.ids import ClientIds
 from aegis.orders.ledger import Ledger
 from aegis.shm import Policy, Ring
+from aegis.shm.board import Board
 from aegis.shm.reader import Reader
 from aegis.store import recovery
 from aegis.store.journal import Entry, Journal
@@ -57,7 +59,7 @@ from aegis.topology import ROLES, Cast
 from aegis.venue.addresses import Addresses
 from aegis.venue.backoff import Backoff
 from aegis.venue.binance_rest import BinanceRest
-from aegis.venue.binance_streams import tick_streams
+from aegis.venue.binance_streams import depth_streams, tick_streams
 from aegis.venue.klines import interval_name
 from aegis.venue.port import AccountView
 from aegis.venue.signing import Credentials
@@ -99,17 +101,25 @@ class _Parts:
     ring: Ring
     reader: Reader
     feed: FeedRecord
+    rest_url: str
+    board: Board | None
+    """Where the worker shows the tops of the order books, if it keeps any."""
+    books: BookTops | None
     bus: Bus = attrs.Factory(Bus)
 
 
 class Engine:
     """A running engine. Made by `open_engine`.
 
-    `bus` carries the topics of `aegis.topics`, for those who only want to listen.
+    `bus` carries the topics of `aegis.topics`, for those who only want to listen. `books` has the order books by the
+    index of their symbol, None where the configuration asks for none.
     """
 
-    def __init__(self, config: Config, cast: Cast, journal: Journal, bus: Bus) -> None:
+    def __init__(
+        self, config: Config, cast: Cast, journal: Journal, bus: Bus, books: BookTops | None = None
+    ) -> None:
         self.bus = bus
+        self.books = books
         self._config = config
         self._cast = cast
         self._journal = journal
@@ -213,6 +223,7 @@ async def open_engine(
     journal: Journal,
     *,
     ring: Ring | None = None,
+    board: Board | None = None,
     worker: Child | None = None,
     seed: int = 0,
     clock: Clock | None = None,
@@ -225,7 +236,8 @@ async def open_engine(
         credentials: as whom.
         journal: where it is written down; it stays the caller's, who closes it after the block.
         ring: what ticks come through, if it exists already; it stays the caller's.
-        worker: a feed worker that was started ahead with that ring's descriptors.
+        board: what the order books are shown on, if it exists already: a row a symbol, at least.
+        worker: a feed worker that was started ahead with the descriptors of both.
         seed: of the actors' chance.
         clock: the machine's, unless told otherwise.
 
@@ -239,13 +251,34 @@ async def open_engine(
     with ExitStack() as opened:
         ring = ring or opened.enter_context(Ring.create(TICK, config.feed.ring_capacity))
         reader = opened.enter_context(ring.reader("brain", policy=policy))
+        books = None
+        if config.feed.depth:
+            rows = len(config.symbols)
+            board = board or opened.enter_context(Board.create(BOOK_TOP, rows))
+            if board.rows < rows:
+                raise Refused(
+                    f"a board of {board.rows} rows does not hold the books of {rows} symbols"
+                )
+            books = BookTops(opened.enter_context(board.reader()))
         feed = FeedRecord(spare=worker)
         async with BinanceRest(
             addresses.rest, credentials, clock, timeout_s=config.venue.order_timeout_ms / 1000
         ) as rest:
-            parts = _Parts(config, rest, addresses.streams, journal, ledger, ring, reader, feed)
+            parts = _Parts(
+                config=config,
+                rest=rest,
+                streams_url=addresses.streams,
+                journal=journal,
+                ledger=ledger,
+                ring=ring,
+                reader=reader,
+                feed=feed,
+                rest_url=addresses.rest,
+                board=board,
+                books=books,
+            )
             async with open_system("aegis", clock=clock, seed=seed) as system:
-                yield Engine(config, await _start(system, parts), journal, parts.bus)
+                yield Engine(config, await _start(system, parts), journal, parts.bus, books)
 
 
 async def _start(system: System, parts: _Parts) -> Cast:
@@ -278,7 +311,7 @@ async def _start(system: System, parts: _Parts) -> Cast:
         signal_ttl_ms=config.run.signal_ttl_ms,
         bus=parts.bus,
     )
-    analysis = Analysis(symbols=len(config.symbols), parameters=config.strategy)
+    analysis = Analysis(len(config.symbols), config.strategy, books=parts.books)
     forbid_compiling()
     if with_history := _has_history(config):
         for index in range(len(config.symbols)):
@@ -317,11 +350,14 @@ def _worker_orders(config: Config, parts: _Parts) -> WorkerOrders:
         "aggTrade": feed.trade_silence_ms,
         "trade": feed.trade_silence_ms,
     }
+    streams = tick_streams(config.symbols, feed.trade_stream)
+    if feed.depth:
+        streams += depth_streams(config.symbols, feed.depth)
     return WorkerOrders(
         ring_fd=parts.ring.fd,
         wake_fds=parts.ring.wake_fds,
         streams_url=parts.streams_url,
-        streams=tuple(tick_streams(config.symbols, feed.trade_stream)),
+        streams=tuple(streams),
         symbols=config.symbols,
         lossless=feed.lossless,
         terms=SocketTerms(
@@ -333,6 +369,8 @@ def _worker_orders(config: Config, parts: _Parts) -> WorkerOrders:
         streams_per_socket=feed.streams_per_socket,
         future_ms=feed.future_ms,
         jump_sigmas=feed.jump_sigmas,
+        board_fd=parts.board.fd if feed.depth and parts.board is not None else -1,
+        rest_url=parts.rest_url,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 import attrs
 import trio
 
+from aegis.actors.feed_protocol import BookFigures
 from aegis.errors import Refused, Unavailable
 from aegis.kernel.clock import seeded_random
 from aegis.venue.backoff import Backoff
@@ -18,7 +19,7 @@ from aegis.venue.depth_book import Fault, Order
 from aegis.venue.depth_books import DepthBooks
 from aegis.venue.depth_codec import DepthSnapshot, change_levels
 
-__all__ = ["BookFigures", "BookKeeper", "Snapshots"]
+__all__ = ["BookKeeper", "Snapshots"]
 
 _SETTLED_S: Final = 60.0
 """A book that was in step for so long begins its delays anew when it breaks."""
@@ -41,22 +42,6 @@ class Snapshots(Protocol):
 
     async def fetch(self, symbol: str) -> DepthSnapshot:
         """Ask for one; `Unavailable` or `Refused` where there is none."""
-
-
-@attrs.frozen
-class BookFigures:
-    """How the books of a worker are."""
-
-    valid: int = 0
-    """How many can be read now."""
-    resyncs: int = 0
-    """How often one that was in step was lost, because a change was missing, or it was wrong or used up."""
-    mismatches: int = 0
-    """How often one was not what the quote with the same id shows."""
-    agreements: int = 0
-    """How often one showed what the quote with the same id shows."""
-    changes: int = 0
-    snapshots: int = 0
 
 
 @attrs.define
@@ -85,7 +70,7 @@ class BookKeeper:
     """
 
     def __init__(self, books: DepthBooks, symbols: Sequence[str], snapshots: Snapshots) -> None:
-        self._books = books
+        self.books: Final = books
         self._symbols = tuple(symbols)
         self._index = {symbol: index for index, symbol in enumerate(symbols)}
         self._snapshots = snapshots
@@ -111,9 +96,9 @@ class BookKeeper:
 
     def figures(self) -> BookFigures:
         """The figures now."""
-        memory = self._books.memory
+        memory = self.books.memory
         return BookFigures(
-            valid=self._books.valid,
+            valid=self.books.valid,
             resyncs=self._resyncs,
             mismatches=self._mismatches,
             agreements=int(memory["agreements"].sum()),
@@ -156,8 +141,8 @@ class BookKeeper:
             return Happening.AHEAD
         for early in state.early:
             if self._order(index, early) is Order.FOLLOWS:
-                self._books.apply(index, early.bids, early.asks, early.last_id, early.match_ms)
-        if self._books.fault(index) is not Fault.NONE:
+                self.books.apply(index, early.bids, early.asks, early.last_id, early.match_ms)
+        if self.books.fault(index) is not Fault.NONE:
             return Happening.FAULT
         order = self._order(index, change)
         if order is not Order.AHEAD:
@@ -165,7 +150,7 @@ class BookKeeper:
         return _ORDERS[order]
 
     def _order(self, index: int, change: Change) -> Order:
-        return self._books.order(index, change.previous_id, change.last_id, change.match_ms)
+        return self.books.order(index, change.previous_id, change.last_id, change.match_ms)
 
     def cut(self, streams: Iterable[str]) -> None:
         """Take note that a connection with these streams is lost: their books are not valid until they go on."""
@@ -179,7 +164,7 @@ class BookKeeper:
         state = self._states[index]
         state.phase, action = TABLE[state.phase, happening]
         self._mismatches += (
-            happening is Happening.FAULT and self._books.fault(index) is Fault.MISMATCH
+            happening is Happening.FAULT and self.books.fault(index) is Fault.MISMATCH
         )
         self._actions[action](index, state)
 
@@ -195,29 +180,29 @@ class BookKeeper:
     def _apply(self, index: int, state: _State) -> None:
         change = state.change
         if change is not None and self._apply_change(index, change):
-            self._books.put_in_step(index)
+            self.books.put_in_step(index)
 
     def _apply_and_keep(self, index: int, state: _State) -> None:
         change = state.change
         if change is not None and self._apply_change(index, change):
-            self._books.hold(index)
+            self.books.hold(index)
             state.kept.add(change)
             self._meet(index, state)
 
     def _apply_change(self, index: int, change: Change) -> bool:
         """Take a change into the book; False when the book is broken by it."""
-        fault = self._books.apply(index, change.bids, change.asks, change.last_id, change.match_ms)
+        fault = self.books.apply(index, change.bids, change.asks, change.last_id, change.match_ms)
         if fault is not Fault.NONE:
             self._happen(index, Happening.FAULT)
         return fault is Fault.NONE
 
     def _drop(self, index: int, state: _State) -> None:
         if state.change is not None:
-            self._books.drop(index)
+            self.books.drop(index)
         else:
             state.snapshot = None
         if state.phase is Phase.LIVE:
-            self._books.put_in_step(index)
+            self.books.put_in_step(index)
 
     def _break(self, index: int, state: _State) -> None:
         self._resyncs += 1
@@ -229,7 +214,7 @@ class BookKeeper:
         self._want(index, state.backoff.next_s())
 
     def _hide(self, index: int, state: _State) -> None:
-        self._books.step_out(index)
+        self.books.step_out(index)
         state.kept.forget()
         state.early.forget()
         if state.phase is not Phase.JOINING:
@@ -240,13 +225,13 @@ class BookKeeper:
     def _ask(self, index: int, state: _State) -> None:
         state.snapshot = None
         if state.phase is Phase.RENEWING:
-            self._books.hold(index)
+            self.books.hold(index)
 
     def _wait(self, index: int, state: _State) -> None:
         state.snapshot = None
         if state.phase is Phase.LIVE:
             state.kept.forget()
-            self._books.put_in_step(index)
+            self.books.put_in_step(index)
         self._want(index, state.backoff.next_s())
 
     def _join(self, index: int, state: _State) -> None:
@@ -267,13 +252,13 @@ class BookKeeper:
         if snapshot is None:
             return
         state.in_step_since = trio.current_time()
-        if self._books.load(index, snapshot) is not Fault.NONE:
+        if self.books.load(index, snapshot) is not Fault.NONE:
             self._happen(index, Happening.FAULT)
             return
         for change in kept:
             if not self._apply_change(index, change):
                 return
-        self._books.put_in_step(index)
+        self.books.put_in_step(index)
 
     # ---- snapshots
 
@@ -328,5 +313,5 @@ class BookKeeper:
         while True:
             await trio.sleep(_LOOK_S)
             for index, state in enumerate(self._states):
-                if state.phase is Phase.LIVE and self._books.is_thin(index):
+                if state.phase is Phase.LIVE and self.books.is_thin(index):
                     self._want(index)

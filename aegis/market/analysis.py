@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from aegis.compiled import entry_point
 from aegis.errors import check
 from aegis.market.bars import BAR, HISTORY
+from aegis.market.book_top import NO_TOP, BookTop, BookTops
 from aegis.market.events import LOG
 from aegis.market.parameters import Parameters
 from aegis.market.records import TICK
@@ -53,6 +54,7 @@ class Analysis:
         symbols: how many; a tick's `symbol` indexes them.
         parameters: the same for all symbols.
         signal_capacity: candidate signals that one step can return; entries beyond it are counted in `signals_lost`.
+        books: where the tops of the order books are read, if there are any.
     """
 
     def __init__(
@@ -61,9 +63,11 @@ class Analysis:
         parameters: Parameters | None = None,
         *,
         signal_capacity: int = MAX_SIGNALS,
+        books: BookTops | None = None,
     ) -> None:
         check(0 < symbols <= 1 << 16, "a tick's symbol is 16 bits")
         check(0 < signal_capacity <= MAX_SIGNALS, "a step can return between one and MAX_SIGNALS")
+        self._books: Final = books
         self.parameters: Final = parameters or Parameters()
         self.state: Final = empty_state(symbols)
         self.parameter_record: Final = parameter_record(self.parameters)
@@ -123,6 +127,10 @@ class Analysis:
         """The live ROW of a symbol: a view, by field name, of what the step keeps writing."""
         row: np.void = self.state[symbol]
         return row
+
+    def book(self, symbol: int) -> BookTop:
+        """A copy of the top of a symbol's order book as it is now; not `valid` where none is kept, as in a backtest."""
+        return NO_TOP if self._books is None else self._books.top(symbol)
 
     def bars(self, symbol: int, last: int = HISTORY) -> NDArray[np.void]:
         """A copy of the last closed bars of a symbol, oldest first: at most `last`, and at most HISTORY, BAR records."""
