@@ -53,9 +53,7 @@ def test_market_frames_say_the_same_raw_and_combined(form: Any, stream: str) -> 
         ),
         (
             AGG,
-            market.AggTrade(
-                s="BTCUSDT", p=58665.0, q=0.043, T=1616202009188, m=False, a=389551486
-            ),
+            market.AggTrade(s="BTCUSDT", p=58665.0, q=0.043, T=1616202009188, m=False, a=389551486),
         ),
         (
             TRADE,
