@@ -48,6 +48,9 @@ class FeedConfig:
     wait; what the Brain could not read in time is counted as lost."""
     silence_ms: int = 10_000
     """A market socket without an event for this long is broken, and connected again."""
+    history_bars: int = 500
+    """So many of the exchange's own candles are loaded at the start, where it has candles of this length (from one
+    minute on); 0: none."""
     streams_per_socket: int = 1024
     socket_lifetime_s: int = 82_800
     """After which a socket is replaced by another without a break; the exchange closes it at 24 hours."""

@@ -21,6 +21,7 @@ from aegis.actors.executor import Executor, ExecutorReport
 from aegis.actors.feed import Feed, FeedRecord, FeedReport
 from aegis.actors.feed_protocol import SocketTerms, WorkerOrders
 from aegis.actors.gate import Gate, GateReport
+from aegis.actors.historian import Historian, HistorianReport
 from aegis.actors.reconciler import Reconciler, Reconciliation
 from aegis.actors.scribe import Scribe, ScribeReport
 from aegis.actors.user_stream import listen_to_account
@@ -32,7 +33,8 @@ from aegis.kernel.bus import Bus
 from aegis.kernel.clock import Clock, SystemClock, seeded_random
 from aegis.kernel.process import Child
 from aegis.market.analysis import Analysis
-from aegis.market.records import TICK
+from aegis.market.parameters import BarKind
+from aegis.market.records import MAX_EVENT_NS, TICK
 from aegis.messages import (
     CancelOrders,
     ClosePositions,
@@ -56,6 +58,7 @@ from aegis.venue.addresses import Addresses
 from aegis.venue.backoff import Backoff
 from aegis.venue.binance_rest import BinanceRest
 from aegis.venue.binance_streams import tick_streams
+from aegis.venue.klines import interval_name
 from aegis.venue.port import AccountView
 from aegis.venue.signing import Credentials
 
@@ -75,6 +78,8 @@ class EngineReport:
     gate: GateReport
     executor: ExecutorReport
     scribe: ScribeReport
+    history: HistorianReport | None
+    """None where no candles are loaded."""
     marks: dict[str, float]
     reconciliation: Reconciliation | None
     """None while the engine runs."""
@@ -190,6 +195,7 @@ class Engine:
             gate=await self._ask(cast.gate, Report()),
             executor=await self._ask(cast.executor, Report()),
             scribe=await self._ask(cast.scribe, Report()),
+            history=None if cast.historian is None else await self._ask(cast.historian, Report()),
             marks=await self._ask(cast.brain, QuoteOf()),
             reconciliation=None,
             journal_agrees=True,
@@ -274,6 +280,9 @@ async def _start(system: System, parts: _Parts) -> Cast:
     )
     analysis = Analysis(symbols=len(config.symbols), parameters=config.strategy)
     forbid_compiling()
+    if with_history := _has_history(config):
+        for index in range(len(config.symbols)):
+            analysis.begin_bars_at(index, MAX_EVENT_NS)  # the Historian says when
     brain = await _spawn(
         system, "brain", Brain, parts.reader, analysis, config.symbols, gate, parts.bus
     )
@@ -282,7 +291,21 @@ async def _start(system: System, parts: _Parts) -> Cast:
     orders = _worker_orders(config, parts)
     feed = await _spawn(system, "feed", Feed, orders, parts.feed)
     reconciler = await _spawn(system, "reconciler", Reconciler, rest, executor, scribe, gate)
-    return Cast(feed, brain, gate, executor, reconciler, scribe)
+    historian = None
+    if with_history:
+        wanted = config.symbols, config.strategy.interval_ms, config.feed.history_bars
+        historian = await _spawn(system, "historian", Historian, rest, feed, brain, *wanted)
+    return Cast(feed, brain, gate, executor, reconciler, scribe, historian)
+
+
+def _has_history(config: Config) -> bool:
+    """Whether the exchange has candles such as the analysis makes."""
+    bars = config.strategy
+    return (
+        config.feed.history_bars > 0
+        and bars.bar_kind is BarKind.TIME
+        and interval_name(bars.interval_ms) is not None
+    )
 
 
 def _worker_orders(config: Config, parts: _Parts) -> WorkerOrders:

@@ -25,7 +25,6 @@ _Type = Any  # a numba type; an instruction is asked for its signature by the ty
 def _loaded(kind: Any) -> Any:
     """A function from an address to the unsigned number that stands there, as an int64."""
 
-    @intrinsic
     def load(_context: _Type, _address: _Type) -> Any:
         def build(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
             number = builder.load(builder.inttoptr(args[0], kind.as_pointer()), align=1)
@@ -33,7 +32,7 @@ def _loaded(kind: Any) -> Any:
 
         return types.int64(types.int64), build
 
-    return load
+    return intrinsic(load)
 
 
 byte: Final[Callable[[int], int]] = _loaded(_BYTE)
@@ -71,11 +70,10 @@ def record_at(dtype: np.dtype[np.void]) -> Callable[[int], Any]:
     """A function from an address to the record of this type that lies there: a view, by field name, not a copy."""
     kind = numba.from_dtype(dtype)
 
-    @intrinsic
     def record(_context: _Type, _address: _Type) -> Any:
         def build(target: Any, builder: Any, _signature: Any, args: Any) -> Any:
             return builder.inttoptr(args[0], target.get_value_type(kind))
 
         return kind(types.int64), build
 
-    return record  # type: ignore[no-any-return]
+    return intrinsic(record)  # type: ignore[no-any-return]

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from aegis.kernel import ActorRef, Priority, message
 from aegis.orders.instrument import Side
 from aegis.orders.order import Ticket, Trade
@@ -21,15 +24,18 @@ from aegis.venue.port import OrderUpdate, Placed
 __all__ = [
     "Answered",
     "Approved",
+    "BeginBars",
     "CancelOrders",
     "ClosePositions",
     "Cooled",
+    "Durable",
     "Fingerprint",
     "Follow",
     "Found",
     "Halt",
     "NotFound",
     "OrderChanged",
+    "PastBars",
     "QuoteOf",
     "Reconcile",
     "Record",
@@ -51,6 +57,24 @@ __all__ = [
 @message(Priority.INGEST)
 class TicksReady:
     """Brain, to itself: the ring has records."""
+
+
+@message(Priority.ANALYSIS)
+class BeginBars:
+    """Historian → Brain: make bars of what trades from this time on, of all symbols; not of what was before."""
+
+    begin_ns: int
+
+
+@message(Priority.ANALYSIS)
+class PastBars:
+    """Historian → Brain: closed candles of a symbol, which follow those that it has."""
+
+    symbol: str
+    bars: NDArray[np.void]
+    """BAR records, oldest first."""
+    complete: bool
+    """False: something is missing behind them, and could not be had."""
 
 
 @message(Priority.ANALYSIS)
@@ -98,6 +122,13 @@ class OrderChanged:
 
 
 # ── what comes back from the exchange: the Executor's tasks, to the Executor ─────────────────────────────────────
+
+
+@message(Priority.EXECUTION)
+class Durable:
+    """The intents of these orders are on disk: now, and not before, they may be sent."""
+
+    orders: tuple[Approved, ...]
 
 
 @message(Priority.EXECUTION)

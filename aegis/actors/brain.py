@@ -17,7 +17,16 @@ from aegis.kernel.bus import Bus
 from aegis.market.analysis import Analysis
 from aegis.market.records import TICK, TickKind
 from aegis.market.signals import Reason, SignalKind
-from aegis.messages import Halt, OrderChanged, QuoteOf, Report, Signal, TicksReady
+from aegis.messages import (
+    BeginBars,
+    Halt,
+    OrderChanged,
+    PastBars,
+    QuoteOf,
+    Report,
+    Signal,
+    TicksReady,
+)
 from aegis.orders.instrument import Side
 from aegis.topics import SignalGenerated, TickUpdate
 
@@ -59,7 +68,8 @@ class BrainReport:
 class Brain(Actor):
     """Reads the ring, updates every symbol's numbers in one compiled step, and passes on the signals.
 
-    Receives: the ring's records; `OrderChanged`, which arms and disarms a symbol's protective stop.
+    Receives: the ring's records; `OrderChanged`, which arms and disarms a symbol's protective stop; candles from
+        before it began (`PastBars`), and where its own bars begin (`BeginBars`).
     Sends: `Signal` to the Gate; publishes `SignalGenerated` and, where somebody listens, `TickUpdate`.
     Owns: the ring reader and the state of all symbols.
     When it dies: the engine stops; a brain without its past would trade on half a picture.
@@ -67,6 +77,7 @@ class Brain(Actor):
 
     mailbox: ClassVar[Mapping[Priority, Level]] = {
         Priority.EXECUTION: Level.block(4096),
+        Priority.ANALYSIS: Level.block(64),
         Priority.INGEST: Level.latest(key=type),
         Priority.BACKGROUND: Level.block(64),
     }
@@ -163,6 +174,20 @@ class Brain(Actor):
         else:
             side = Side.of(changed.position.quantity).sign
             self._analysis.arm_stop(index, side, float(changed.stop_price))
+
+    @on(BeginBars)
+    async def begin_bars(self, begin: BeginBars) -> None:
+        """Make bars of ticks from a time on."""
+        for index in self._index.values():
+            self._analysis.begin_bars_at(index, begin.begin_ns)
+
+    @on(PastBars)
+    async def take_past(self, past: PastBars) -> None:
+        """Take candles that closed before; what follows from them is past, so nothing is proposed."""
+        index = self._index[past.symbol]
+        self._analysis.take_bars(np.full(len(past.bars), index, np.uint16), past.bars)
+        if not past.complete:
+            self._analysis.break_bar(index)
 
     @on(Halt)
     async def halt(self, _: Halt) -> None:

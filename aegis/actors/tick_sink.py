@@ -17,6 +17,7 @@ from aegis.venue.admission import Admission, Series, Verdict
 from aegis.venue.binance_market import (
     AggTrade,
     BookTicker,
+    DepthUpdate,
     MarketTrade,
     MarkPrice,
     Message,
@@ -24,7 +25,7 @@ from aegis.venue.binance_market import (
     decode_market,
 )
 
-__all__ = ["TickSink", "TickWriter"]
+__all__ = ["DepthTaker", "TickSink", "TickWriter"]
 
 QUARANTINE: Final = 16
 _FRAME_SHOWN: Final = 500
@@ -47,6 +48,13 @@ class TickWriter(Protocol):
         """Write every record, waiting for room."""
 
 
+class DepthTaker(Protocol):
+    """Who keeps the order books."""
+
+    def take(self, update: DepthUpdate, *, is_newcomer: bool) -> bool:
+        """Take a change of a book; False for a symbol without one, `Refused` for one that no market has."""
+
+
 @attrs.frozen
 class _Tick:
     """What becomes of an event, if it is let in."""
@@ -66,6 +74,7 @@ class TickSink:
         symbols: the run's names; a TICK's `symbol` is the index here.
         lossless: wait for room in the ring; otherwise what finds none is dropped, and counted.
         admission: decides which ticks are let in; without it, all are.
+        books: who takes the changes of order books; without, they mean nothing.
     """
 
     def __init__(
@@ -75,8 +84,10 @@ class TickSink:
         *,
         lossless: bool,
         admission: Admission | None = None,
+        books: DepthTaker | None = None,
     ) -> None:
         self._writer = writer
+        self._books = books
         self._index = {symbol: index for index, symbol in enumerate(symbols)}
         self._lossless = lossless
         self._admission = admission
@@ -88,7 +99,11 @@ class TickSink:
     async def take(
         self, frame: str | bytes, recv_us: int, *, is_newcomer: bool = False
     ) -> Reply | Message | None:
-        """Write the ticks that a frame makes, and hand back what it says; None if it cannot be read."""
+        """Write the ticks that a frame makes, hand its changes of books on, and hand back what it says.
+
+        Returns:
+            None if it cannot be read.
+        """
         try:
             said = decode_market(frame)
         except Refused:
@@ -98,7 +113,17 @@ class TickSink:
             for event in said.events:
                 if isinstance(event, _TickEvent):
                     await self._take_event(event, frame, recv_us, is_newcomer)
+                elif isinstance(event, DepthUpdate) and self._books is not None:
+                    self._take_change(self._books, event, frame, is_newcomer)
         return said
+
+    def _take_change(
+        self, books: DepthTaker, update: DepthUpdate, frame: str | bytes, is_newcomer: bool
+    ) -> None:
+        try:
+            self.strangers += not books.take(update, is_newcomer=is_newcomer)
+        except Refused:
+            self._keep(frame)
 
     async def _take_event(
         self, event: _TickEvent, frame: str | bytes, recv_us: int, is_newcomer: bool

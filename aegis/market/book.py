@@ -42,8 +42,9 @@ __all__ = [
 
 LEVELS: Final = 2048
 """The most that a side holds."""
-THIN: Final = 100
-"""A side with fewer levels between best and edge is thin: some are left, so that the next snapshot comes in time."""
+THIN: Final = 400
+"""A side with fewer levels between best and edge is thin. One recorded order took 255 levels at once: so many are left
+for the time until the next snapshot comes."""
 
 LEVEL: Final = np.dtype([("price", "<i8"), ("quantity", "<f8")])
 """A change, or a level of a snapshot: the price in 1e-8, the quantity in base units."""
@@ -68,7 +69,7 @@ _LEVEL_BYTES: Final = LEVEL.itemsize
 _ONE: Final = np.float64(PRICE_ONE)
 
 book_at: Final = record_at(BOOK)
-_level_at: Final = record_at(LEVEL)
+level_at: Final = record_at(LEVEL)
 _top_at: Final = record_at(BOOK_TOP)
 
 
@@ -130,7 +131,7 @@ def set_level(side: Any, key: int, quantity: float) -> None:
 def set_levels(side: Any, sign: int, levels: int, count: int) -> None:
     """Change the levels that lie at an address."""
     for number in range(count):
-        level = _level_at(levels + number * _LEVEL_BYTES)
+        level = level_at(levels + number * _LEVEL_BYTES)
         set_level(side, sign * level.price, level.quantity)
 
 
@@ -148,7 +149,13 @@ def begin(side: Any) -> None:
     side.edge = _OPEN
 
 
-@compiled("int64(int64, int64, int64, int64)")
+@inlined
+def has_run_out(side: Any) -> bool:
+    """Whether nothing is left of what was known of a side, though there may be more."""
+    return side.count == 0 and side.edge != _OPEN  # type: ignore[no-any-return]
+
+
+@compiled("boolean(int64, int64, int64, int64)")
 def change(book: int, levels: int, bids: int, asks: int) -> bool:
     """Take a change.
 
@@ -159,20 +166,20 @@ def change(book: int, levels: int, bids: int, asks: int) -> bool:
         asks: how many are asks.
 
     Returns:
-        Whether the book holds: the best bid is below the best ask, if both are there.
+        Whether the book holds: the best bid is below the best ask, and no side has run out of what is known of it.
     """
     changed = book_at(book)
     set_levels(changed.bids, _BID, levels, bids)
     set_levels(changed.asks, _ASK, levels + bids * _LEVEL_BYTES, asks)
     bid_count, ask_count = changed.bids.count, changed.asks.count
     if bid_count == 0 or ask_count == 0:
-        return True
+        return not (has_run_out(changed.bids) or has_run_out(changed.asks))
     # An ask's key is its negative price.
     return changed.bids.keys[bid_count - 1] + changed.asks.keys[ask_count - 1] < 0  # type: ignore[no-any-return]
 
 
-@compiled("int64(int64, int64, int64, int64, boolean)")
-def load(book: int, levels: int, bids: int, asks: int, is_cut: bool) -> bool:
+@compiled("boolean(int64, int64, int64, int64, int64)")
+def load(book: int, levels: int, bids: int, asks: int, limit: int) -> bool:
     """Begin anew with a snapshot, in whatever order its levels are.
 
     Args:
@@ -180,7 +187,7 @@ def load(book: int, levels: int, bids: int, asks: int, is_cut: bool) -> bool:
         levels: LEVEL records.
         bids: a number.
         asks: a number.
-        is_cut: whether there are levels behind those of the snapshot.
+        limit: the most levels that the snapshot shows of a side; one with as many has more behind them.
 
     Returns:
         Whether the book holds, as `change` does.
@@ -189,8 +196,9 @@ def load(book: int, levels: int, bids: int, asks: int, is_cut: bool) -> bool:
     begin(begun.bids)
     begin(begun.asks)
     holds = change(book, levels, bids, asks)
-    if is_cut:
+    if bids >= limit:
         cut(begun.bids)
+    if asks >= limit:
         cut(begun.asks)
     return holds
 
@@ -236,27 +244,30 @@ class Book:
     """A book for those who write Python.
 
     Args:
-        memory: a BOOK array of length 1 to keep it in; its own, if there is none.
+        memory: a BOOK array of length 1 with a book in it; without, it is a new one, and empty.
     """
 
     def __init__(self, memory: NDArray[np.void] | None = None) -> None:
         self._memory: Final = np.zeros(1, BOOK) if memory is None else memory
         check(self._memory.dtype == BOOK and len(self._memory) == 1, "a book is one BOOK record")
         self.address: Final = int(self._memory.ctypes.data)
+        if memory is None:
+            nothing = np.zeros(0, LEVEL)
+            self.load(nothing, nothing, limit=1)
 
-    def load(self, bids: NDArray[np.void], asks: NDArray[np.void], *, is_cut: bool) -> bool:
+    def load(self, bids: NDArray[np.void], asks: NDArray[np.void], limit: int) -> bool:
         """Begin anew with a snapshot of LEVEL records; whether the book holds.
 
         Args:
             bids: in any order.
             asks: in any order.
-            is_cut: whether the exchange has levels behind these, which the snapshot had no room for.
+            limit: the most levels that the snapshot shows of a side; one with as many has more behind them.
         """
         levels = np.concatenate([bids, asks], dtype=LEVEL)
-        return bool(_load(self.address, levels.ctypes.data, len(bids), len(asks), is_cut))
+        return bool(_load(self.address, levels.ctypes.data, len(bids), len(asks), limit))
 
     def change(self, bids: NDArray[np.void], asks: NDArray[np.void]) -> bool:
-        """Take the LEVEL records of a change; whether the book holds: its best bid is below its best ask."""
+        """Take the LEVEL records of a change; whether the book holds, see `change`."""
         levels = np.concatenate([bids, asks], dtype=LEVEL)
         return bool(_change(self.address, levels.ctypes.data, len(bids), len(asks)))
 

@@ -77,6 +77,10 @@ class BookTop:
 class TopReader(Protocol):
     """What is needed of a table of BOOK_TOP rows, one a symbol."""
 
+    @property
+    def has_writer(self) -> bool:
+        """Whether somebody keeps the rows up."""
+
     def read_into(self, row: int, out: NDArray[np.void]) -> bool:
         """Copy a row as it was at one moment into an array of length 1; False when that was not possible."""
 
@@ -94,7 +98,7 @@ class BookTops:
 
     def top(self, symbol: int) -> BookTop:
         """A copy of the top of a symbol's book, by the symbol's index in the run."""
-        if not self._reader.read_into(symbol, self._row):
+        if not self._reader.read_into(symbol, self._row) or not self._reader.has_writer:
             self._row["valid"] = 0
         return top_of(self._row[0])
 

@@ -83,6 +83,7 @@ def _market(report: EngineReport) -> dict[str, Any]:
         "ticks": brain_ticks(report),
         "ticks_lost": brain.ticks_lost + feed.dropped,
         "bars": brain.counts["bars"],
+        "history": None if report.history is None else attrs.asdict(report.history),
         "feed": {
             "restarts": feed.restarts,
             "connects": feed.connects,
@@ -90,6 +91,7 @@ def _market(report: EngineReport) -> dict[str, Any]:
             "strangers": feed.strangers,
             "duplicates": feed.duplicates,
             "gaps": feed.gaps,
+            "early": brain.counts["early"],
             "late": brain.counts["late"],
             "quarantine": list(feed.quarantine),
         },

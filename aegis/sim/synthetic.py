@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import trio
 
 from aegis.kernel.clock import seeded_random
+from aegis.sim.depth import SPEEDS_MS, DepthTape, depth_stream
 from aegis.sim.exchange import Exchange
 from aegis.sim.hub import Hub
 from aegis.sim.listing import Listing
 from aegis.sim.market import STEP_MS, Quoted, SyntheticMarket, TapeRate
 from aegis.sim.order import Side, Trade
+from aegis.sim.past import past_of
 from aegis.sim.sequence import Sequence
 from aegis.sim.tape import TapeWriter
 
@@ -27,9 +30,17 @@ class Synthetic:
     def __init__(self, exchange: Exchange, hub: Hub, seed: int, rate: TapeRate) -> None:
         self._exchange = exchange
         self._hub = hub
+        self._seed = seed
         self._update_ids = Sequence()
         self._markets = [self._market(each, seed, rate) for each in exchange.listings.values()]
         self._names = {each: each.lower() for each in exchange.listings}
+        self._steps = 0
+        self._tapes: dict[str, DepthTape] = {}
+        """The depth streams that somebody has heard."""
+        self._depth_streams = {
+            symbol: [(speed_ms, depth_stream(name, speed_ms)) for speed_ms in SPEEDS_MS]
+            for symbol, name in self._names.items()
+        }
 
     def _market(self, listing: Listing, seed: int, rate: TapeRate) -> SyntheticMarket:
         return SyntheticMarket(
@@ -42,9 +53,13 @@ class Synthetic:
         )
 
     def open(self, now_ms: int) -> None:
-        """Show the first quotes, so that there is a book before there is a client."""
+        """Show the first quotes, so that there is a book before there is a client, and have a past."""
         for market in self._markets:
-            self._exchange.quoted(market.symbol, market.open(now_ms).quote(), now_ms)
+            first = market.open(now_ms)
+            self._exchange.quoted(market.symbol, first.quote(), now_ms)
+            rng = seeded_random(f"past of {market.symbol} {self._seed}")
+            recall = partial(past_of, rng, now_ms, first.bid, market.volume_a_minute)
+            self._exchange.listings[market.symbol].candles.begin_after(recall)
 
     async def run(self, wall_ms: Callable[[], int]) -> None:
         """Step every market each 10 ms, for ever."""
@@ -59,16 +74,37 @@ class Synthetic:
 
     def step(self, now_ms: int) -> None:
         """Let 10 ms pass in every market."""
+        self._steps += 1
         for market in self._markets:
             symbol, name = market.symbol, self._names[market.symbol]
             for event in market.step(now_ms):
                 if isinstance(event, Quoted):
+                    self._note(symbol, event.update_id)
                     self._hub.publish(f"{name}@bookTicker", event.payload)
                     self._exchange.quoted(symbol, event.quote(), now_ms)
                 else:
                     self._hub.publish(f"{name}@aggTrade", event.payload)
                     side = Side.BUY if event.taker_buys else Side.SELL
                     self._exchange.traded(symbol, event.price, event.quantity, side, now_ms, now_ms)
+
+            self._publish_depth(symbol, now_ms)
+
+    def _note(self, symbol: str, update_id: int) -> None:
+        for _, stream in self._depth_streams[symbol]:
+            if stream in self._tapes:
+                self._tapes[stream].saw(update_id)
+
+    def _publish_depth(self, symbol: str, now_ms: int) -> None:
+        """Tell what has changed in a symbol's book on the streams that are due and heard."""
+        for speed_ms, stream in self._depth_streams[symbol]:
+            if self._steps * STEP_MS % speed_ms or not self._hub.heard(stream):
+                continue
+            listing = self._exchange.listings[symbol]
+            if stream not in self._tapes:
+                self._tapes[stream] = DepthTape(listing.contract, listing.quoted_book)
+            payload = self._tapes[stream].event(listing.quote, now_ms)
+            if payload is not None:
+                self._hub.publish(stream, payload)
 
     def printed(self, trade: Trade) -> None:
         """Put a fill of an own order on the public tape."""

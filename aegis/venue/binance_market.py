@@ -41,7 +41,7 @@ _COIN_MARGINED: Final = 2
 
 
 class _Tick(msgspec.Struct, tag_field="e", kw_only=True):
-    """An event that becomes a tick: of its fields those are here that the lane reads as well."""
+    """An event that the lane reads as well: of its fields those are here that matter there."""
 
     st: int = 1  # 1: margined in USD, 2: in the coin
 
@@ -163,16 +163,19 @@ class Ticker(_Event, tag="24hrTicker", kw_only=True):
     n: int = 0
 
 
-class DepthUpdate(_Event, tag="depthUpdate", kw_only=True):
-    """A change of a book, or its top levels: each level a price and a quantity, as they were written."""
+class DepthUpdate(_Tick, tag="depthUpdate", kw_only=True):
+    """A change of a book, or its top levels: each level a price and a quantity, as they were written.
+
+    What the lane reads as well: it has no tick, but a place in an order book (`aegis.venue.depth_codec`).
+    """
 
     s: str
     U: int
     u: int
     pu: int
+    T: int
     b: list[list[str]]
     a: list[list[str]]
-    T: int = 0
 
 
 class Liquidation(msgspec.Struct, kw_only=True):

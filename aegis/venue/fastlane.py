@@ -8,6 +8,7 @@ A frame of 190 bytes takes about 0.1 us, and receiving it 0.06; `python -m bench
 
     frame ──▶ whole text below 64 KiB? ──▶ recognised? ──▶ let in? ──▶ TICK ──▶ ring
                        │                       │             ├──▶ dropped: seen before
+                       │                       ├──▶ a book's next change ──▶ book ──▶ board
                        └───────────────────────┴─────────────┴──▶ left, as it comes
 
 No socket is touched here: bytes are received into `room()`, and `take` is told how many.
@@ -28,6 +29,8 @@ from aegis.market.records import TICK, TickKind, received_us
 from aegis.memory import byte, move, set_word, word
 from aegis.shm.writing import put_many
 from aegis.venue.admission import NO_ADMISSION, Admission, Verdict, admit
+from aegis.venue.depth_book import NO_BOOKS
+from aegis.venue.depth_books import DepthBooks
 from aegis.venue.fastlane_bytes import BEYOND
 from aegis.venue.fastlane_event import LETTERS, NUMBER, SERIES, Fate, read_event
 from aegis.venue.fastlane_frame import (
@@ -65,6 +68,7 @@ _WRITTEN: Final = 9  # and how many of them found room in the ring
 _ADMISSION: Final = 10  # the address of what decides which ticks are let in, or 0
 _ROLE: Final = 11  # of this connection, a `Role`
 _GAPS: Final = 12  # how many GAPs were put before a tick
+_BOOKS: Final = 13  # the address of the order books, or 0
 _FATES: Final = 14  # a count for each `Fate`
 _LETTERS: Final = _FATES + max(Fate) + 1
 _BATCH: Final = _LETTERS + LETTERS
@@ -74,6 +78,7 @@ _WORDS: Final = _BATCH + (BATCH + 1) * TICK.itemsize // 8  # the last tick may h
 _TICK_BYTES: Final = TICK.itemsize
 _OTHER: Final = int(Fate.OTHER)
 _QUOTE, _TRADE, _MARK = map(int, (Fate.QUOTE, Fate.TRADE, Fate.MARK))
+_CHANGE: Final = int(Fate.CHANGE)
 _SEEN: Final = int(Fate.DUPLICATE)
 _SHADED: Final = int(Fate.SHADOWED)
 _ADRIFT: Final = int(Fate.ADRIFT)
@@ -95,6 +100,7 @@ class Role(IntEnum):
     """Another brings them: no tick of this one is taken any more."""
 
 
+_IN_CHARGE: Final = int(Role.IN_CHARGE)
 _NEWCOMER: Final = int(Role.NEWCOMER)
 _RETIRED: Final = int(Role.RETIRED)
 
@@ -174,8 +180,9 @@ def _read_batch(lane: int, recv_us: int) -> int:
             if end < behind:
                 break
             tick = lane + 8 * _BATCH + read * _TICK_BYTES
-            rows, mask = _get(lane, _ROWS), _get(lane, _MASK)
-            fate = read_event(payload, behind, lane + 8 * _LETTERS, rows, mask, recv_us, tick)
+            letters, rows, mask = lane + 8 * _LETTERS, _get(lane, _ROWS), _get(lane, _MASK)
+            books = _get(lane, _BOOKS) if _get(lane, _ROLE) == _IN_CHARGE else NO_BOOKS
+            fate = read_event(payload, behind, letters, rows, mask, books, recv_us, tick)
             gaps = _get(lane, _GAPS)
             fate = _admitted(lane, fate, tick)
             read += _get(lane, _GAPS) - gaps
@@ -183,7 +190,7 @@ def _read_batch(lane: int, recv_us: int) -> int:
         if fate in (_QUOTE, _TRADE, _MARK):
             read += 1
             at = behind
-        elif fate in (_SEEN, _SHADED):
+        elif fate in (_CHANGE, _SEEN, _SHADED):
             at = behind
         else:
             _set(lane, _PASSING, behind - at if legal and first != CLOSE else EVERYTHING)
@@ -232,6 +239,7 @@ class Lane:
         clock: for the receive stamps.
         lossless: wait for room in the ring; otherwise what finds none is dropped, and counted.
         admission: decides which ticks are let in; without it, all are.
+        books: the order books of the table's symbols, if changes of them are to be taken as well.
     """
 
     def __init__(
@@ -242,6 +250,7 @@ class Lane:
         *,
         lossless: bool,
         admission: Admission | None = None,
+        books: DepthBooks | None = None,
     ) -> None:
         self._writer: Final = writer
         self._symbols: Final = symbols  # alive, as compiled code has its address
@@ -257,6 +266,8 @@ class Lane:
         words[_RING], words[_ROWS], words[_MASK] = writer.handle, symbols.address, symbols.mask
         self._admission: Final = admission  # alive, as the table is
         words[_ADMISSION] = NO_ADMISSION if admission is None else admission.address
+        self._books: Final = books
+        words[_BOOKS] = NO_BOOKS if books is None else books.address
         self.dropped = 0
         self.begin()
 
@@ -329,7 +340,7 @@ class Lane:
     def heard(self) -> int:
         """How many events were taken or dropped here."""
         return self.taken + sum(
-            self._words[_FATES + fate] for fate in (Fate.DUPLICATE, Fate.SHADOWED)
+            self._words[_FATES + fate] for fate in (Fate.CHANGE, Fate.DUPLICATE, Fate.SHADOWED)
         )
 
     @property

@@ -17,16 +17,24 @@ from aegis.market.sanity import MAX_PRICE, MAX_SIZE
 from aegis.memory import byte, set_word, word
 from aegis.shm.atomics import store_words
 from aegis.venue.admission import Series
+from aegis.venue.depth_book import NO_BOOKS, book_of, see_quote
 from aegis.venue.fastlane_bytes import string_end, text
+from aegis.venue.fastlane_depth import LEFT_ALONE, TAKEN, read_depth
 from aegis.venue.fastlane_json import LEFT, key_end, value_end
-from aegis.venue.fastlane_numbers import NO_RATE, decimal, event_time_ms, rate, update_id
+from aegis.venue.fastlane_numbers import (
+    NO_RATE,
+    decimal,
+    event_time_ms,
+    rate,
+    update_id,
+)
 from aegis.venue.fastlane_symbols import STRANGER, find_symbol
 
 __all__ = ["LETTERS", "NUMBER", "SERIES", "Fate", "read_event"]
 
 
 class Fate(IntEnum):
-    """What became of a frame. The lane takes ticks, and drops those that were seen; all else goes to the library."""
+    """What became of a frame. The lane takes ticks and changes of books, or drops them; all else goes to the library."""
 
     QUOTE = 0
     TRADE = 1
@@ -38,6 +46,10 @@ class Fate(IntEnum):
     """A price, size or time that no market has, or that cannot be read exactly here."""
     OTHER = 5
     """Not a message of text in one frame below 64 KiB."""
+    CHANGE = 6
+    """A change of an order book, taken: it makes no TICK."""
+    OUT_OF_STEP = 7
+    """A change that is not for the lane to take, see `aegis.venue.depth_book`."""
     MARK = 8
     DUPLICATE = 9
     """A tick that was let in before, and is dropped."""
@@ -61,6 +73,8 @@ _TAKEN_MARK: Final = int(Fate.MARK)
 _UNREAD: Final = int(Fate.UNREAD)
 _STRANGER: Final = int(Fate.STRANGER)
 _UNSOUND: Final = int(Fate.UNSOUND)
+_TAKEN_CHANGE: Final = int(Fate.CHANGE)
+_OUT_OF_STEP: Final = int(Fate.OUT_OF_STEP)
 _QUOTE_TICK: Final = int(TickKind.QUOTE)
 _TRADE_TICK: Final = int(TickKind.TRADE)
 _MARK_TICK: Final = int(TickKind.MARK)
@@ -80,7 +94,9 @@ _FALSE: Final = ord("f")
 
 # Where the table of letters has these keys (protocol §4.1).
 _e, _E, _s, _T, _m, _p, _q, _b, _B, _a, _A = (8 * ord(letter) for letter in "eEsTmpqbBaA")
-_i, _r, _t, _u = (8 * ord(letter) for letter in "irtu")
+_i, _r, _t, _u, _U = (8 * ord(letter) for letter in "irtuU")
+_pu: Final = 0
+"""The only key of two letters that has a place."""
 
 # So many bytes of a word.
 _TWO: Final = 0xFFFF
@@ -92,6 +108,7 @@ _SEVEN: Final = 0xFF_FFFF_FFFF_FFFF
 _ONE_LETTER_KEY: Final = text('"\0":')
 _AROUND_LETTER: Final = 0xFFFF_00FF
 _DATA_KEY: Final = text('"data":')
+_PREVIOUS_KEY: Final = text('"pu":')
 _MARGIN_KEY: Final = text('"st":')
 _USD_MARGINED: Final = (text("1,"), text("1}"))
 _STREAM_FIRST: Final = text('{"stream')
@@ -103,6 +120,7 @@ _DATA_SECOND: Final = text(',"data":')
 _BOOK_TICKER: Final = (text('"bookTic'), text('ker"'))
 _AGG_TRADE: Final = (text('"aggTrad'), text('e"'))
 _MARKET_TRADE: Final = text('"trade"')
+_DEPTH_UPDATE: Final = (text('"depthUp'), text('date"'))
 _MARK_PRICE: Final = (text('"markPri'), text("ceUpdate"))
 
 _NS_PER_MS: Final = 1_000_000
@@ -117,6 +135,9 @@ def _key_end(at: int, first: int, letters: int) -> int:
     ):
         place = letters + 8 * letter
         at += 4
+    elif word(at) & _FIVE == _PREVIOUS_KEY:
+        place = letters + _pu
+        at += 5
     elif word(at) & _SEVEN == _DATA_KEY:
         return LEFT  # the slow path takes an object with `data` for an envelope
     elif word(at) & _FIVE == _MARGIN_KEY:
@@ -205,6 +226,27 @@ def _note_id(first: int, letters: int, series: int, number_at: int) -> int:
     return number
 
 
+@compiled("boolean(int64)")
+def _is_change(at: int) -> bool:
+    """Whether this is the name of a change of an order book."""
+    return word(at) == _DEPTH_UPDATE[0] and word(at + 8) & _FIVE == _DEPTH_UPDATE[1]
+
+
+@compiled("int64(int64, int64, int64, int64)")
+def _read_change(first: int, letters: int, symbol: int, books: int) -> int:
+    """Take the depthUpdate whose key `first` is the first one."""
+    previous_at, last_at, time_at = word(letters + _pu), word(letters + _u), word(letters + _T)
+    bids_at, asks_at, first_at = word(letters + _b), word(letters + _a), word(letters + _U)
+    if min(previous_at, last_at, time_at, bids_at, asks_at, first_at) < first:
+        return _UNREAD
+    if update_id(first_at) < 0:
+        return _UNREAD
+    done = read_depth(books, symbol, previous_at, last_at, time_at, bids_at, asks_at)
+    if done == TAKEN:
+        return _TAKEN_CHANGE
+    return _OUT_OF_STEP if done == LEFT_ALONE else _UNREAD
+
+
 @compiled("int64(int64, int64, int64, int64)")
 def _read_quote(first: int, letters: int, symbol_word: int, tick: int) -> int:
     """Write the TICK of a bookTicker whose key `first` is the first one."""
@@ -252,6 +294,12 @@ def _read_trade(first: int, letters: int, symbol_word: int, tick: int) -> int:
     return _TAKEN_TRADE
 
 
+@compiled("void(int64, int64, int64, int64)")
+def _show_quote(letters: int, symbol: int, books: int, tick: int) -> None:
+    """Let the book of a symbol be compared with the quote that was read."""
+    see_quote(book_of(books, symbol), tick, word(letters + NUMBER))
+
+
 @compiled("int64(int64, int64, int64, int64)")
 def _read_mark(first: int, letters: int, symbol_word: int, tick: int) -> int:
     """Write the TICK of a markPriceUpdate whose key `first` is the first one."""
@@ -273,11 +321,11 @@ def _read_mark(first: int, letters: int, symbol_word: int, tick: int) -> int:
     return _TAKEN_MARK
 
 
-@compiled("int64(int64, int64, int64, int64, int64, int64, int64)")
+@compiled("int64(int64, int64, int64, int64, int64, int64, int64, int64)")
 def read_event(
-    at: int, end: int, letters: int, rows: int, mask: int, recv_us: int, tick: int
+    at: int, end: int, letters: int, rows: int, mask: int, books: int, recv_us: int, tick: int
 ) -> int:
-    """Read one payload into a TICK.
+    """Read one payload into a TICK, or into an order book.
 
     Args:
         at: the payload's address.
@@ -286,8 +334,9 @@ def read_event(
             `NUMBER` say afterwards which tick it is.
         rows: the symbol table's address.
         mask: its number of rows less one.
+        books: the address of the order books, see `DepthBooks`, or `NO_BOOKS`.
         recv_us: the receive stamp.
-        tick: the address of a TICK, whole if it is taken.
+        tick: the address of a TICK, whole if one is taken.
 
     Returns:
         A `Fate`.
@@ -296,16 +345,24 @@ def read_event(
     if first == LEFT or word(letters + _e) < first or word(letters + _s) < first:
         return _UNREAD
     kind = _tick_kind(word(letters + _e))
+    is_change = books != NO_BOOKS and _is_change(word(letters + _e))
     name = word(letters + _s) + 1
     name_end = string_end(name)
-    if kind == _NO_TICK or byte(name - 1) != _QUOTATION or byte(name_end) != _QUOTATION:
+    if not (kind != _NO_TICK or is_change):
+        return _UNREAD
+    if byte(name - 1) != _QUOTATION or byte(name_end) != _QUOTATION:
         return _UNREAD
     symbol = find_symbol(rows, mask, name, name_end - name)
     if symbol == STRANGER:
         return _STRANGER
+    if is_change:
+        return _read_change(first, letters, symbol, books)
     symbol_word = symbol | recv_us << 32
-    if kind == _QUOTE_TICK:
-        return _read_quote(first, letters, symbol_word, tick)
+    if kind == _TRADE_TICK:
+        return _read_trade(first, letters, symbol_word, tick)
     if kind == _MARK_TICK:
         return _read_mark(first, letters, symbol_word, tick)
-    return _read_trade(first, letters, symbol_word, tick)
+    fate = _read_quote(first, letters, symbol_word, tick)
+    if books != NO_BOOKS and fate == _TAKEN_QUOTE:
+        _show_quote(letters, symbol, books, tick)
+    return fate

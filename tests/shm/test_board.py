@@ -48,7 +48,8 @@ def test_a_writer_begins_with_zeros() -> None:
     with Board.create(SMALL, 1) as board, board.reader() as reader:
         out = np.zeros(1, SMALL)
         with board.writer() as writer:
-            assert board.has_writer
+            alive = board.has_writer
+            assert alive
             with pytest.raises(Refused, match="the board already has a living writer"):
                 board.writer()
             writer.write(0, np.array([(7, 0.5)], SMALL))

@@ -65,11 +65,12 @@ MISTAKES = [
 
 def violation(name: str, mutant: Mutant | None = None) -> str | None:
     kernels = Kernels(mutant)
-    automata = [
-        Automaton(lambda index=index: SCENARIOS[name](kernels)[index], dict(SCRATCH_WORDS))
-        for index in range(len(SCENARIOS[name](kernels)))
-    ]
-    return Model(WORDS, automata).violation()
+    count = len(SCENARIOS[name](kernels))
+
+    def automaton(index: int) -> Automaton:
+        return Automaton(lambda: SCENARIOS[name](kernels)[index], SCRATCH_WORDS)
+
+    return Model(WORDS, list(map(automaton, range(count)))).violation()
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
