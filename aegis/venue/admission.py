@@ -140,24 +140,28 @@ _tick_at: Final = record_at(TICK)
 
 @inlined
 def _is_future(clock: Any, future_ns: int, event_ns: int, recv_us: int, final: bool) -> bool:
-    """Rule 1: whether the event is too far ahead; an event that is not moves the clock."""
+    """Rule 1: whether the event is too far ahead."""
+    if future_ns == 0 or clock.event_ns == 0:
+        return False
     passed_us = (np.int64(recv_us) - clock.recv_us) & _STAMP
     now_ns = clock.event_ns + (passed_us * 1000 if passed_us < _BACKWARDS else 0)
-    is_known = future_ns > 0 and clock.event_ns > 0
-    if is_known and event_ns - now_ns > future_ns:
-        agrees = abs(event_ns - clock.ahead_ns) <= future_ns
-        agreeing = clock.ahead + 1 if agrees else 1
-        if agreeing < _TIMES_AGREED:
-            if final:
-                clock.ahead_ns = event_ns
-                clock.ahead = agreeing
-            return True
+    if event_ns - now_ns <= future_ns:
+        return False
+    agreeing = clock.ahead + 1 if abs(event_ns - clock.ahead_ns) <= future_ns else 1
+    if final:
+        clock.ahead_ns = event_ns
+        clock.ahead = agreeing
+    return agreeing < _TIMES_AGREED  # type: ignore[no-any-return]
+
+
+@inlined
+def _move_clock(clock: Any, future_ns: int, event_ns: int, recv_us: int) -> None:
+    """Follow an event that is not too far ahead; one that is too far behind, when enough of them agree."""
     clock.ahead = 0
-    clock.behind = clock.behind + 1 if is_known and clock.event_ns - event_ns > future_ns else 0
+    clock.behind = clock.behind + 1 if clock.event_ns - event_ns > future_ns else 0
     if event_ns > clock.event_ns or clock.behind >= _TIMES_AGREED:
         clock.event_ns = event_ns
         clock.recv_us = recv_us
-    return False
 
 
 @inlined
@@ -260,19 +264,22 @@ def admit(
     """
     head, tick = _table_at(table), _tick_at(tick_at)
     row = _row_at(table + _TABLE_BYTES + (tick.symbol * SERIES + series) * _ROW_BYTES)
-    clock = head.clocks[series]
-    if _is_future(clock, head.future_ns, tick.event_ns, tick.recv_us, final):
+    clock, future_ns = head.clocks[series], head.future_ns
+    if _is_future(clock, future_ns, tick.event_ns, tick.recv_us, final):
         return _FUTURE
-    if not is_newcomer:
-        row.heard += 1
-    elif _is_shadowed(row, number):
+    if is_newcomer and _is_shadowed(row, number):
         return _SHADOWED
-    if 0 < number <= row.recent[0] and tick.event_ns <= row.event_ns and _is_seen(row, number):
-        return _DUPLICATE
+    is_known = 0 < number <= row.recent[0] and tick.event_ns <= row.event_ns
+    verdict = _DUPLICATE if is_known and _is_seen(row, number) else _ADMITTED
     price = (tick.bid + tick.ask) / 2 if tick.kind == _QUOTE else tick.bid
-    if _is_outlier(head, row, price, final):
-        return _OUTLIER
-    return _take_id(head, row, series, number, tick.event_ns)
+    if verdict == _ADMITTED and _is_outlier(head, row, price, final):
+        verdict = _OUTLIER
+    if final or verdict != _OUTLIER:
+        row.heard += not is_newcomer
+        _move_clock(clock, future_ns, tick.event_ns, tick.recv_us)
+    if verdict == _ADMITTED:
+        verdict = _take_id(head, row, series, number, tick.event_ns)
+    return verdict
 
 
 _admit: Final = entry_point(admit)

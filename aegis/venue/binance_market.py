@@ -324,9 +324,9 @@ class _Envelope(msgspec.Struct):
     """Any frame, as far as needed to tell a combined one (`data`), a raw one (`e`) and a reply apart."""
 
     data: msgspec.Raw = msgspec.Raw()
-    stream: str = ""
+    stream: Any = ""
     e: str = ""
-    event: msgspec.Raw = msgspec.Raw()
+    event: msgspec.Raw = msgspec.Raw()  # what a shutdown is announced in
 
 
 _Body = bytes | str | msgspec.Raw
@@ -349,18 +349,20 @@ def decode_market(frame: bytes | str) -> Message | Reply:
         envelope = _envelope(frame)
         if isinstance(envelope, list):
             return _message("", frame)
-        body = envelope.data or envelope.event
-        if body:
-            return _message(envelope.stream, body)
-        return _message("", frame) if envelope.e else _reply(frame)
+        if envelope.data:
+            return _message(envelope.stream, envelope.data)
+        if envelope.e:
+            return _message("", frame)
+        return _message("", envelope.event) if envelope.event else _reply(frame)
     except _UNREADABLE as why:
         raise Refused(f"a market frame cannot be read: {why}") from None
 
 
-def _message(stream: str, body: _Body) -> Message:
+def _message(stream: object, body: _Body) -> Message:
     found = _market(body)
     events = found if isinstance(found, list) else [found]
-    return Message(stream, [each for each in events if not _is_coin_margined(each)])
+    name = stream if isinstance(stream, str) else ""
+    return Message(name, [each for each in events if not _is_coin_margined(each)])
 
 
 def _is_coin_margined(event: MarketEvent) -> bool:
