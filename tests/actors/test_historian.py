@@ -66,7 +66,24 @@ class ScriptedFeed(Actor):
 
     @on(Report)
     async def report(self, _: Report) -> FeedReport:
-        return FeedReport(0, 0, 0, 0, 0, 0, 0, 0, self._subscribed, ())
+        return FeedReport(
+            worker_pid=0,
+            restarts=0,
+            ticks=0,
+            dropped=0,
+            malformed=0,
+            future=0,
+            outliers=0,
+            strangers=0,
+            duplicates=0,
+            late=0,
+            holes=0,
+            gaps=0,
+            connects=0,
+            subscribed=self._subscribed,
+            quarantine=(),
+            shards=(),
+        )
 
 
 class Notebook(Actor):
