@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -10,9 +11,12 @@ from numpy.typing import NDArray
 from aegis.compiled import entry_point
 from aegis.errors import check
 from aegis.market.bars import BAR, HISTORY
+from aegis.market.breakout import breakout_rule
+from aegis.market.closings import QUOTE_FIELDS
 from aegis.market.events import LOG
 from aegis.market.parameters import Parameters
 from aegis.market.records import TICK
+from aegis.market.rules import Rule, place_rules
 from aegis.market.signals import MAX_SIGNALS, OUTBOX
 from aegis.market.state import arm_stop, disarm_stop, empty_state, parameter_record
 from aegis.market.step import step, take_bars
@@ -32,7 +36,7 @@ _ROW_COUNTS: Final = (
     "bars",
     "broken_bars",
 )
-_OUTBOX_COUNTS: Final = ("strays", "signals_lost", "bars_refused")
+_OUTBOX_COUNTS: Final = ("strays", "signals_lost", "closings_lost", "bars_refused")
 
 
 class Analysis:
@@ -43,6 +47,7 @@ class Analysis:
     Args:
         symbols: how many; a tick's `symbol` indexes them.
         parameters: the same for all symbols.
+        rules: compiled strategies that the step asks; the shipped `breakout`, unless told otherwise.
         signal_capacity: candidate signals that one step can return; entries beyond it are counted in `signals_lost`.
     """
 
@@ -50,6 +55,7 @@ class Analysis:
         self,
         symbols: int,
         parameters: Parameters | None = None,
+        rules: Sequence[Rule] | None = None,
         *,
         signal_capacity: int = MAX_SIGNALS,
     ) -> None:
@@ -60,6 +66,12 @@ class Analysis:
         self.parameter_record: Final = parameter_record(self.parameters)
         self.outbox: Final = np.zeros(1, OUTBOX)
         self.outbox["capacity"] = signal_capacity
+        if rules is None:
+            rules = (breakout_rule(self.parameters.stop_atr, range(symbols)),)
+        self.rules: Final = tuple(rules)  # kept: the step has their addresses only
+        place_rules(self.rules, self.parameter_record, self.state)
+        self.frozen: Final = self.state.view()  # for those who only look
+        self.frozen.flags.writeable = False
         self.signals: Final[NDArray[np.void]] = self.outbox["signals"][0]
 
     def step(self, ticks: NDArray[np.void]) -> NDArray[np.void]:
@@ -94,9 +106,33 @@ class Analysis:
         )
         return self.signals[:written]
 
-    def arm_stop(self, symbol: int, side: int, price: float) -> None:
+    def follow(self, symbols: Sequence[int]) -> None:
+        """Write down each bar that closes in these rows: see `closings`."""
+        self.state["followed"][list(symbols)] = 1
+
+    def closings(self) -> NDArray[np.void]:
+        """A copy of the CLOSING records that the last call wrote, in the order in which the bars closed."""
+        outbox = self.outbox[0]
+        closings: NDArray[np.void] = outbox["closings"][: outbox["closed"]].copy()
+        return closings
+
+    def take_closing(self, closing: np.void, symbol: int) -> None:
+        """Take a bar that another analysis closed: with the same parameters, the row is then what it was over there.
+
+        Args:
+            closing: a CLOSING record.
+            symbol: the row to take it into; the closing's own number is the other analysis'.
+        """
+        row = self.state[symbol]
+        for name in QUOTE_FIELDS:
+            row[name] = closing[name]
+        row["recv_us"] = closing["recv_us"]
+        row["flow"]["running"] = closing["order_flow"]
+        self.take_bars(np.array([symbol], np.uint16), np.array([closing["bar"]], BAR))
+
+    def arm_stop(self, symbol: int, side: int, price: float, target: float | None = None) -> None:
         """Guard an open position: see `aegis.market.state.arm_stop`."""
-        arm_stop(self.state, symbol, side, price)
+        arm_stop(self.state, symbol, side, price, target)
 
     def disarm_stop(self, symbol: int) -> None:
         """Guard nothing: the position is closed."""

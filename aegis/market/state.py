@@ -13,14 +13,16 @@ from aegis.market.bars import BAR, FLAG_BROKEN, HISTORY
 from aegis.market.features import FEATURES
 from aegis.market.flow import FLOW
 from aegis.market.indicators import INDICATORS, VALUES
-from aegis.market.parameters import Parameters
+from aegis.market.parameters import Parameters, fields_of
 from aegis.market.recent import RECENT
 from aegis.market.session import SESSION, SESSION_VALUES
 from aegis.market.structure import STRUCTURE
 
 __all__ = [
+    "MAX_RULES",
     "PARAMETERS",
     "ROW",
+    "RULE",
     "arm_stop",
     "disarm_stop",
     "empty_state",
@@ -40,6 +42,10 @@ ROW: Final = np.dtype(
         ("price", "<f8"),  # of the last trade
         ("stop_long", "<f8"),  # armed stop of a long position, -inf while none is armed
         ("stop_short", "<f8"),  # of a short position, +inf while none is armed
+        ("target_long", "<f8"),  # armed target of a long position, +inf while none is armed
+        ("target_short", "<f8"),  # of a short position, -inf while none is armed
+        ("rules", "<i8"),  # bit n: rule n is asked at each close
+        ("followed", "<i8"),  # 1 where each close is written down as a CLOSING
         ("recv_us", "<u4"),  # receive stamp of the last tick
         ("symbol", "<u2"),  # the number of this row
         ("gap", "<u2"),  # FLAG_BROKEN from a GAP, and from the beginning, to the next trade
@@ -64,19 +70,25 @@ ROW: Final = np.dtype(
 )
 
 
-PARAMETERS: Final = np.dtype(
+MAX_RULES: Final = 32
+"""Rules that one step can ask."""
+
+RULE: Final = np.dtype(
     [
-        (field.name, "<f8" if isinstance(field.default, float) else "<i8")
-        for field in attrs.fields(Parameters)
+        ("address", "<i8"),  # of the compiled function
+        ("parameters", "<i8"),  # address of its own parameters
+        ("number", "<i8"),  # by which its signals are known
     ]
 )
 
+PARAMETERS: Final = np.dtype([*fields_of(Parameters), ("rules", RULE, (MAX_RULES,))])
+
 
 def parameter_record(parameters: Parameters) -> NDArray[np.void]:
-    """The parameters as the compiled step reads them: a PARAMETERS array of length 1."""
+    """The parameters as the compiled step reads them: a PARAMETERS array of length 1, without rules."""
     record = np.zeros(1, PARAMETERS)
-    for name in PARAMETERS.names or ():
-        record[name] = getattr(parameters, name)
+    for field in attrs.fields(Parameters):
+        record[field.name] = getattr(parameters, field.name)
     return record
 
 
@@ -89,6 +101,8 @@ def empty_state(symbols: int) -> NDArray[np.void]:
     state["gap"] = FLAG_BROKEN  # the first bar began before anybody listened
     state["stop_long"] = -math.inf
     state["stop_short"] = math.inf
+    state["target_long"] = math.inf
+    state["target_short"] = -math.inf
     state["flow"]["queue"] = math.nan
     for name in SESSION_VALUES:
         state["session"][name] = math.nan
@@ -107,17 +121,21 @@ def empty_state(symbols: int) -> NDArray[np.void]:
     return state
 
 
-def arm_stop(state: NDArray[np.void], symbol: int, side: int, price: float) -> None:
-    """Guard an open position: the next tick at or beyond `price` writes one EXIT signal, and disarms.
+def arm_stop(
+    state: NDArray[np.void], symbol: int, side: int, price: float, target: float | None = None
+) -> None:
+    """Guard an open position: the next tick at or beyond `price` writes one EXIT signal, and disarms stop and target.
 
-    Call it from the thread that steps, or between two steps: a hit of the old stop at the same moment would disarm the
-    new one. Each stop is one aligned 8-byte store with no flag beside it, so it is never seen half set.
+    So does the next quote at which `target` can be had. Call it from the thread that steps, or between two steps: a hit
+    of the old stop at the same moment would disarm the new one. Each price is one aligned 8-byte store with no flag
+    beside it, so it is never seen half set.
 
     Args:
         state: a ROW array.
         symbol: the row.
         side: of the position, +1 long, -1 short. The other side's stop is disarmed.
         price: of the stop, above 0.
+        target: where the position takes its profit, above 0; None for nowhere.
 
     Raises:
         ValueError: for another side or an impossible price; nothing changes.
@@ -125,7 +143,12 @@ def arm_stop(state: NDArray[np.void], symbol: int, side: int, price: float) -> N
     if side not in (1, -1) or not 0.0 < price < math.inf:
         message = f"a stop needs side +1 or -1 and a price above 0, not {side} and {price}"
         raise ValueError(message)
+    if target is not None and not 0.0 < target < math.inf:
+        message = f"a target needs a price above 0, not {target}"
+        raise ValueError(message)
     row = state[symbol]
+    row["target_long"] = target if target is not None and side > 0 else math.inf
+    row["target_short"] = target if target is not None and side < 0 else -math.inf
     row["stop_long"] = price if side > 0 else -math.inf
     row["stop_short"] = price if side < 0 else math.inf
 
@@ -135,3 +158,5 @@ def disarm_stop(state: NDArray[np.void], symbol: int) -> None:
     row = state[symbol]
     row["stop_long"] = -math.inf
     row["stop_short"] = math.inf
+    row["target_long"] = math.inf
+    row["target_short"] = -math.inf
