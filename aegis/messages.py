@@ -1,14 +1,17 @@
 """Every message that crosses an actor's boundary. The priority stands on the type, never on the sender.
 
 Feed ──ring──▶ Brain ──Signal──▶ Gate ──Approved──▶ Executor ──▶ exchange
-                 ▲                 ▲                  │   ▲
-                 └───OrderChanged──┴──────────────────┘   └── user stream, replies
+                 │ ▲               ▲                  │   ▲
+                 │ └─OrderChanged──┼──────────────────┘   └── user stream, replies
+                 └─BarClosed─▶ Strategist (Signal, OrderChanged: as the Brain)
 Gate, Executor, Reconciler ──Record──▶ Scribe ──▶ journal
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
+
+import numpy as np
 
 from aegis.kernel import ActorRef, Priority, message
 from aegis.orders.instrument import Side
@@ -21,6 +24,7 @@ from aegis.venue.port import OrderUpdate, Placed
 __all__ = [
     "Answered",
     "Approved",
+    "BarClosed",
     "CancelOrders",
     "ClosePositions",
     "Cooled",
@@ -54,8 +58,17 @@ class TicksReady:
 
 
 @message(Priority.ANALYSIS)
+class BarClosed:
+    """Brain → Strategist: a bar of one of its symbols is over."""
+
+    symbol: str
+    closing: np.void
+    """A CLOSING record of its own: nobody writes to it any more."""
+
+
+@message(Priority.ANALYSIS)
 class Signal:
-    """Brain → Gate: the strategy wants to hold a side, or (`side` None) nothing.
+    """Brain or Strategist → Gate: a strategy wants to hold a side, or (`side` None) nothing.
 
     Prices are float64 as the strategy computed them; the Gate makes them Decimal on the tick.
     """
@@ -70,6 +83,10 @@ class Signal:
     caused_us: int
     """Receive stamp of the tick that caused it (32 bits of the monotonic clock in us)."""
     created_ns: int
+    target: float | None = None
+    """Where the position takes its profit, if anywhere."""
+    strategy: str = ""
+    """Which proposed it; none for the exit at a stop or a target."""
 
 
 @message(Priority.EXECUTION)
@@ -84,7 +101,7 @@ class Approved:
 
 @message(Priority.EXECUTION)
 class OrderChanged:
-    """Executor → Gate and Brain: what an order may still add, and the position as it is now.
+    """Executor → Gate, Brain and Strategists: what an order may still add, and the position as it is now.
 
     Both in one message, so that nobody sees the fill without the release or the release without the fill.
     """
@@ -95,6 +112,8 @@ class OrderChanged:
     position: Position
     stop_price: Decimal | None
     """Where the position is given up, once there is one."""
+    target_price: Decimal | None = None
+    """Where it takes its profit, if anywhere."""
 
 
 # ── what comes back from the exchange: the Executor's tasks, to the Executor ─────────────────────────────────────

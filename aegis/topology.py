@@ -3,8 +3,9 @@
     worker process            main process
     ┌─────────────┐        ┌──────────────────────────────────────────────────────────────┐
     │ sockets ────┼─ ring ─▶ Brain ──Signal──▶ Gate ──Approved──▶ Executor ──▶ exchange   │
-    └──────▲──────┘        │    ▲                ▲                  │    ▲                 │
-           └──── Feed      │    └─ OrderChanged ─┴──────────────────┘    └── user stream   │
+    └──────▲──────┘        │  │ ▲                ▲                  │    ▲                 │
+           └──── Feed      │  │ └─ OrderChanged ─┼──────────────────┘    └── user stream   │
+                           │  └─BarClosed─▶ Strategist (one a strategy; OrderChanged too)  │
                            │  Reconciler ──asks──▶ exchange      Scribe ──▶ journal        │
                            └──────────────────────────────────────────────────────────────┘
 
@@ -26,10 +27,12 @@ from aegis.actors.feed import Feed
 from aegis.actors.gate import Gate
 from aegis.actors.reconciler import Reconciler
 from aegis.actors.scribe import Scribe
+from aegis.actors.strategist import Strategist
 from aegis.kernel import ESCALATE, Actor, ActorRef, Restart
 from aegis.kernel.supervisor import Policy
 from aegis.messages import (
     Approved,
+    BarClosed,
     Halt,
     OrderChanged,
     Record,
@@ -38,7 +41,15 @@ from aegis.messages import (
     Signal,
 )
 
-__all__ = ["CAST", "Cast", "Role"]
+__all__ = ["CAST", "Cast", "Role", "strategist_policy"]
+
+
+def strategist_policy(symbols: int) -> Restart:
+    """The restart rule of a Strategist: a strategy may fail once on every symbol, each of which is then left out.
+
+    Without a wait: no failure of the strategy's can come twice.
+    """
+    return Restart(max_restarts=symbols + 3, within=60.0, backoff=0.0)
 
 
 @attrs.frozen
@@ -55,12 +66,17 @@ class Role:
 
 CAST: Final[tuple[Role, ...]] = (
     Role("feed", Feed, {}, "main; its worker is a process of its own", Restart(5, within=60.0)),
-    Role("brain", Brain, {Signal: ("gate",)}, "main", ESCALATE),
+    Role("brain", Brain, {Signal: ("gate",), BarClosed: ("strategist",)}, "main", ESCALATE),
+    Role("strategist", Strategist, {Signal: ("gate",)}, "main", strategist_policy(symbols=1)),
     Role("gate", Gate, {Approved: ("executor",), Record: ("scribe",)}, "main", ESCALATE),
     Role(
         "executor",
         Executor,
-        {RecordNow: ("scribe",), Record: ("scribe",), OrderChanged: ("gate", "brain")},
+        {
+            RecordNow: ("scribe",),
+            Record: ("scribe",),
+            OrderChanged: ("gate", "brain", "strategist"),
+        },
         "main",
         ESCALATE,
     ),
@@ -84,6 +100,7 @@ class Cast:
 
     feed: ActorRef
     brain: ActorRef
+    strategists: tuple[ActorRef, ...]
     gate: ActorRef
     executor: ActorRef
     reconciler: ActorRef

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any, ClassVar, Final, Protocol
 
 import attrs
@@ -17,7 +20,7 @@ from aegis.kernel.bus import Bus
 from aegis.market.analysis import Analysis
 from aegis.market.records import TICK
 from aegis.market.signals import Reason, SignalKind
-from aegis.messages import Halt, OrderChanged, QuoteOf, Report, Signal, TicksReady
+from aegis.messages import BarClosed, Halt, OrderChanged, QuoteOf, Report, Signal, TicksReady
 from aegis.orders.instrument import Side
 from aegis.topics import SignalGenerated, TickUpdate
 
@@ -53,14 +56,18 @@ class BrainReport:
     superseded: int
     unsent: int
     """Signals that found the Gate gone."""
+    by_rule: dict[str, int]
+    """Of the proposed ones, those of each compiled strategy."""
+    bars_unsent: int
+    """Closed bars that a strategist had no room for: its next one is broken."""
     tick_to_signal_us: LatencyReport
 
 
 class Brain(Actor):
     """Reads the ring, updates every symbol's numbers in one compiled step, and passes on the signals.
 
-    Receives: the ring's records; `OrderChanged`, which arms and disarms a symbol's protective stop.
-    Sends: `Signal` to the Gate; publishes `SignalGenerated` and, where somebody listens, `TickUpdate`.
+    Receives: the ring's records; `OrderChanged`, which arms and disarms a symbol's protective stop and its target.
+    Sends: `Signal` to the Gate, `BarClosed` to the Strategists of a symbol; publishes `SignalGenerated` and, where somebody listens, `TickUpdate`.
     Owns: the ring reader and the state of all symbols.
     When it dies: the engine stops; a brain without its past would trade on half a picture.
     """
@@ -78,6 +85,9 @@ class Brain(Actor):
         symbols: Sequence[str],
         gate: ActorRef,
         bus: Bus | None = None,
+        *,
+        strategists: Mapping[str, Sequence[ActorRef]] | None = None,
+        ids: Iterator[int] | None = None,
     ) -> None:
         self._reader = reader
         self._analysis = analysis
@@ -85,11 +95,16 @@ class Brain(Actor):
         self._index = {symbol: index for index, symbol in enumerate(symbols)}
         self._gate = gate
         self._bus = bus or Bus()
+        self._strategists = [(strategists or {}).get(symbol, ()) for symbol in symbols]
+        self._ids = ids or count(1)
+        analysis.follow([row for row, refs in enumerate(self._strategists) if refs])
         self._batch = np.empty(BATCH, TICK)
         self._drained = trio.Event()
         self._proposed = 0
         self._superseded = 0
         self._unsent = 0
+        self._by_rule: Counter[str] = Counter()
+        self._bars_unsent = 0
         self._halted = False
         self._tick_to_signal = Latency()
 
@@ -112,6 +127,7 @@ class Brain(Actor):
             count = self._reader.read_into(self._batch)
             if count:
                 self._propose(self._analysis.step(self._batch[:count]))
+                self._tell_closings(self._analysis.closings())
                 if self._bus.is_heard(TickUpdate):
                     self._publish_ticks(self._batch[:count])
             if count < BATCH:
@@ -124,11 +140,20 @@ class Brain(Actor):
         for row in signals:
             signal = self._signal(row)
             self._proposed += 1
+            if signal.strategy:
+                self._by_rule[signal.strategy] += 1
             self._tick_to_signal.add((signal.created_ns // 1000 - signal.caused_us) & _STAMP_MASK)
             self._bus.publish(SignalGenerated(signal))
             delivery = self._gate.tell(signal)
             self._superseded += delivery is Delivery.CONFLATED
             self._unsent += delivery is Delivery.DEAD
+
+    def _tell_closings(self, closings: npt.NDArray[np.void]) -> None:
+        for closing in closings:
+            symbol = int(closing["symbol"])
+            closed = BarClosed(self._symbols[symbol], closing)
+            for strategist in self._strategists[symbol]:
+                self._bars_unsent += strategist.tell(closed) is not Delivery.OK
 
     def _publish_ticks(self, ticks: npt.NDArray[np.void]) -> None:
         for index in np.unique(ticks["symbol"]):
@@ -140,8 +165,9 @@ class Brain(Actor):
     def _signal(self, row: np.void) -> Signal:
         exits = int(row["kind"]) == SignalKind.EXIT
         entry_side = Side.BUY if int(row["kind"]) == SignalKind.ENTRY_LONG else Side.SELL
+        rule, target = int(row["strategy"]), float(row["target"])
         return Signal(
-            signal_id=self._proposed + 1,
+            signal_id=next(self._ids),
             symbol=self._symbols[int(row["symbol"])],
             side=None if exits else entry_side,
             price=float(row["price"]),
@@ -150,11 +176,13 @@ class Brain(Actor):
             event_ns=int(row["known_ns"]),
             caused_us=int(row["recv_us"]),
             created_ns=self.ctx.clock.monotonic_ns(),
+            target=None if math.isnan(target) else target,
+            strategy=self._analysis.rules[rule - 1].name if rule else "",
         )
 
     @on(OrderChanged)
     async def guard(self, changed: OrderChanged) -> None:
-        """Watch the stop of what is held; once a position is gone, so is its stop."""
+        """Watch the stop and the target of what is held; once a position is gone, so are they."""
         index = self._index.get(changed.symbol)
         if index is None:
             return
@@ -162,7 +190,8 @@ class Brain(Actor):
             self._analysis.disarm_stop(index)
         else:
             side = Side.of(changed.position.quantity).sign
-            self._analysis.arm_stop(index, side, float(changed.stop_price))
+            target = None if changed.target_price is None else float(changed.target_price)
+            self._analysis.arm_stop(index, side, float(changed.stop_price), target)
 
     @on(Halt)
     async def halt(self, _: Halt) -> None:
@@ -187,6 +216,8 @@ class Brain(Actor):
             proposed=self._proposed,
             superseded=self._superseded,
             unsent=self._unsent,
+            by_rule=dict(self._by_rule),
+            bars_unsent=self._bars_unsent,
             tick_to_signal_us=self._tick_to_signal.report(),
         )
 

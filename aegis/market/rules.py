@@ -83,7 +83,7 @@ def _address(kernel: Any) -> int:
     return address
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]  # numba publishes no types
 def _call(
     _context: Any, address: Any, row: Any, bar: Any, parameters: Any, outbox: Any
 ) -> tuple[Any, Any]:

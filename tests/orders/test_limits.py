@@ -45,7 +45,7 @@ def test_limits_approve_an_entry_of_the_configured_worth() -> None:
     assert isinstance(ticket, Ticket)
     assert (ticket.side, ticket.quantity, ticket.reduce_only) == (Side.BUY, Decimal("0.020"), False)
     assert ticket.checks == (
-        *("in_flight", "data_age", "position_held", "stop_side"),
+        *("in_flight", "data_age", "position_held", "stop_side", "target_side"),
         *("min_notional", "max_quantity", "max_notional", "max_position", "max_gross"),
     )
 
