@@ -64,8 +64,8 @@ class LongerBars:
             yield self._close(symbol, int(bar["known_ns"]))
 
     def _begin(self, symbol: int, closing: np.void, flags: int) -> None:
+        self._forming[symbol] = closing
         forming = self._forming[symbol]
-        forming[...] = closing
         forming["number"] = self._count[symbol]
         bar = forming["bar"]
         bar["start_ns"] -= bar["start_ns"] % self._interval_ns
