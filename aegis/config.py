@@ -62,6 +62,9 @@ class FeedConfig:
     wait; what the Brain could not read in time is counted as lost."""
     silence_ms: int = 10_000
     """A market socket without a frame for this long is replaced."""
+    history_bars: int = 500
+    """So many of the exchange's own candles are loaded at the start, where it has candles of this length (from one
+    minute on); 0: none."""
 
 
 @attrs.frozen

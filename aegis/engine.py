@@ -22,6 +22,7 @@ from aegis.actors.executor import Executor, ExecutorReport
 from aegis.actors.feed import Feed, FeedRecord, FeedReport
 from aegis.actors.feed_protocol import WorkerOrders
 from aegis.actors.gate import Gate, GateReport
+from aegis.actors.historian import Historian, HistorianReport
 from aegis.actors.reconciler import Reconciler, Reconciliation
 from aegis.actors.scribe import Scribe, ScribeReport
 from aegis.actors.strategist import Strategist, StrategistRecord, StrategistReport
@@ -35,7 +36,8 @@ from aegis.kernel.clock import Clock, SystemClock, seeded_random
 from aegis.kernel.process import Child
 from aegis.market.analysis import Analysis
 from aegis.market.desk import Desk
-from aegis.market.records import TICK
+from aegis.market.parameters import BarKind
+from aegis.market.records import MAX_EVENT_NS, TICK
 from aegis.messages import (
     CancelOrders,
     ClosePositions,
@@ -60,6 +62,7 @@ from aegis.venue.addresses import Addresses
 from aegis.venue.backoff import Backoff
 from aegis.venue.binance_rest import BinanceRest
 from aegis.venue.binance_streams import tick_streams
+from aegis.venue.klines import interval_name
 from aegis.venue.port import AccountView
 from aegis.venue.signing import Credentials
 
@@ -80,6 +83,8 @@ class EngineReport:
     gate: GateReport
     executor: ExecutorReport
     scribe: ScribeReport
+    history: HistorianReport | None
+    """None where no candles are loaded."""
     marks: dict[str, float]
     reconciliation: Reconciliation | None
     """None while the engine runs."""
@@ -213,6 +218,7 @@ class Engine:
             gate=await self._ask(cast.gate, Report()),
             executor=await self._ask(cast.executor, Report()),
             scribe=await self._ask(cast.scribe, Report()),
+            history=None if cast.historian is None else await self._ask(cast.historian, Report()),
             marks=await self._ask(cast.brain, QuoteOf()),
             reconciliation=None,
             journal_agrees=True,
@@ -315,7 +321,21 @@ async def _start(system: System, parts: _Parts) -> Cast:
     )
     feed = await _spawn(system, "feed", Feed, orders, parts.feed)
     reconciler = await _spawn(system, "reconciler", Reconciler, rest, executor, scribe, gate)
-    return Cast(feed, brain, strategists, gate, executor, reconciler, scribe)
+    historian = None
+    if _has_history(config):
+        wanted = config.symbols, config.strategy.interval_ms, config.feed.history_bars
+        historian = await _spawn(system, "historian", Historian, rest, feed, brain, *wanted)
+    return Cast(feed, brain, strategists, gate, executor, reconciler, scribe, historian)
+
+
+def _has_history(config: Config) -> bool:
+    """Whether the exchange has candles such as the analysis makes."""
+    bars = config.strategy
+    return (
+        config.feed.history_bars > 0
+        and bars.bar_kind is BarKind.TIME
+        and interval_name(bars.interval_ms) is not None
+    )
 
 
 async def _start_deciding(
@@ -324,6 +344,9 @@ async def _start_deciding(
     """Start whoever proposes: a Strategist for each strategy in plain Python, and the Brain with the compiled ones."""
     config, playbook = parts.config, parts.playbook
     analysis = Analysis(len(config.symbols), config.strategy, playbook.compiled(config.symbols))
+    if _has_history(config):
+        for index in range(len(config.symbols)):
+            analysis.begin_bars_at(index, MAX_EVENT_NS)  # the Historian says when
     desks = [Desk(plan, config.strategy) for plan in playbook.plans]
     forbid_compiling()
     ids = count(1)

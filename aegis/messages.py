@@ -12,6 +12,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aegis.kernel import ActorRef, Priority, message
 from aegis.orders.instrument import Side
@@ -25,15 +26,18 @@ __all__ = [
     "Answered",
     "Approved",
     "BarClosed",
+    "BeginBars",
     "CancelOrders",
     "ClosePositions",
     "Cooled",
+    "Durable",
     "Fingerprint",
     "Follow",
     "Found",
     "Halt",
     "NotFound",
     "OrderChanged",
+    "PastBars",
     "QuoteOf",
     "Reconcile",
     "Record",
@@ -64,6 +68,26 @@ class BarClosed:
     symbol: str
     closing: np.void
     """A CLOSING record of its own: nobody writes to it any more."""
+    is_past: bool = False
+    """It was over before the run began: the strategy may look, and what it wants is not sent."""
+
+
+@message(Priority.ANALYSIS)
+class BeginBars:
+    """Historian → Brain: make bars of what trades from this time on, of all symbols; not of what was before."""
+
+    begin_ns: int
+
+
+@message(Priority.ANALYSIS)
+class PastBars:
+    """Historian → Brain: closed candles of a symbol, which follow those that it has."""
+
+    symbol: str
+    bars: NDArray[np.void]
+    """BAR records, oldest first."""
+    complete: bool
+    """False: something is missing behind them, and could not be had."""
 
 
 @message(Priority.ANALYSIS)
@@ -117,6 +141,13 @@ class OrderChanged:
 
 
 # ── what comes back from the exchange: the Executor's tasks, to the Executor ─────────────────────────────────────
+
+
+@message(Priority.EXECUTION)
+class Durable:
+    """The intents of these orders are on disk: now, and not before, they may be sent."""
+
+    orders: tuple[Approved, ...]
 
 
 @message(Priority.EXECUTION)

@@ -25,6 +25,7 @@ from aegis.actors.brain import Brain
 from aegis.actors.executor import Executor
 from aegis.actors.feed import Feed
 from aegis.actors.gate import Gate
+from aegis.actors.historian import Historian
 from aegis.actors.reconciler import Reconciler
 from aegis.actors.scribe import Scribe
 from aegis.actors.strategist import Strategist
@@ -33,8 +34,10 @@ from aegis.kernel.supervisor import Policy
 from aegis.messages import (
     Approved,
     BarClosed,
+    BeginBars,
     Halt,
     OrderChanged,
+    PastBars,
     Record,
     RecordNow,
     Report,
@@ -87,6 +90,13 @@ CAST: Final[tuple[Role, ...]] = (
         "main",
         Restart(5, within=60.0),
     ),
+    Role(
+        "historian",
+        Historian,
+        {BeginBars: ("brain",), PastBars: ("brain",), Report: ("feed",)},
+        "main",
+        ESCALATE,
+    ),
     Role("scribe", Scribe, {}, "main", ESCALATE),
 )
 """In the order of the flow."""
@@ -105,3 +115,5 @@ class Cast:
     executor: ActorRef
     reconciler: ActorRef
     scribe: ActorRef
+    historian: ActorRef | None = None
+    """None where no candles are loaded."""

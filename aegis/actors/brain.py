@@ -20,7 +20,17 @@ from aegis.kernel.bus import Bus
 from aegis.market.analysis import Analysis
 from aegis.market.records import TICK
 from aegis.market.signals import Reason, SignalKind
-from aegis.messages import BarClosed, Halt, OrderChanged, QuoteOf, Report, Signal, TicksReady
+from aegis.messages import (
+    BarClosed,
+    BeginBars,
+    Halt,
+    OrderChanged,
+    PastBars,
+    QuoteOf,
+    Report,
+    Signal,
+    TicksReady,
+)
 from aegis.orders.instrument import Side
 from aegis.topics import SignalGenerated, TickUpdate
 
@@ -66,14 +76,17 @@ class BrainReport:
 class Brain(Actor):
     """Reads the ring, updates every symbol's numbers in one compiled step, and passes on the signals.
 
-    Receives: the ring's records; `OrderChanged`, which arms and disarms a symbol's protective stop and its target.
-    Sends: `Signal` to the Gate, `BarClosed` to the Strategists of a symbol; publishes `SignalGenerated` and, where somebody listens, `TickUpdate`.
+    Receives: the ring's records; `OrderChanged`, which arms and disarms a symbol's protective stop and its target; candles
+        from before it began (`PastBars`), and where its own bars begin (`BeginBars`).
+    Sends: `Signal` to the Gate, `BarClosed` to the Strategists of a symbol; publishes `SignalGenerated` and, where somebody
+        listens, `TickUpdate`.
     Owns: the ring reader and the state of all symbols.
     When it dies: the engine stops; a brain without its past would trade on half a picture.
     """
 
     mailbox: ClassVar[Mapping[Priority, Level]] = {
         Priority.EXECUTION: Level.block(4096),
+        Priority.ANALYSIS: Level.block(64),
         Priority.INGEST: Level.latest(key=type),
         Priority.BACKGROUND: Level.block(64),
     }
@@ -148,10 +161,10 @@ class Brain(Actor):
             self._superseded += delivery is Delivery.CONFLATED
             self._unsent += delivery is Delivery.DEAD
 
-    def _tell_closings(self, closings: npt.NDArray[np.void]) -> None:
+    def _tell_closings(self, closings: npt.NDArray[np.void], *, is_past: bool = False) -> None:
         for closing in closings:
             symbol = int(closing["symbol"])
-            closed = BarClosed(self._symbols[symbol], closing)
+            closed = BarClosed(self._symbols[symbol], closing, is_past)
             for strategist in self._strategists[symbol]:
                 self._bars_unsent += strategist.tell(closed) is not Delivery.OK
 
@@ -192,6 +205,21 @@ class Brain(Actor):
             side = Side.of(changed.position.quantity).sign
             target = None if changed.target_price is None else float(changed.target_price)
             self._analysis.arm_stop(index, side, float(changed.stop_price), target)
+
+    @on(BeginBars)
+    async def begin_bars(self, begin: BeginBars) -> None:
+        """Make bars of ticks from a time on."""
+        for index in self._index.values():
+            self._analysis.begin_bars_at(index, begin.begin_ns)
+
+    @on(PastBars)
+    async def take_past(self, past: PastBars) -> None:
+        """Take candles that closed before; what follows from them is past, so nothing is proposed."""
+        index = self._index[past.symbol]
+        self._analysis.take_bars(np.full(len(past.bars), index, np.uint16), past.bars)
+        self._tell_closings(self._analysis.closings(), is_past=True)
+        if not past.complete:
+            self._analysis.break_bar(index)
 
     @on(Halt)
     async def halt(self, _: Halt) -> None:

@@ -117,7 +117,7 @@ class Strategist(Actor):
             proposal = self._desk.ask(view)
             record.on_bar_us.add((self.ctx.clock.monotonic_ns() - begin_ns) // 1000)
             record.bars += 1
-            if proposal is not None and not record.halted:
+            if proposal is not None and not (record.halted or closed.is_past):
                 self._propose(view, proposal, int(closed.closing["recv_us"]))
         record.in_hand = ""
 

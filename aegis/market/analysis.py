@@ -18,7 +18,14 @@ from aegis.market.parameters import Parameters
 from aegis.market.records import TICK
 from aegis.market.rules import Rule, place_rules
 from aegis.market.signals import MAX_SIGNALS, OUTBOX
-from aegis.market.state import arm_stop, disarm_stop, empty_state, parameter_record
+from aegis.market.state import (
+    arm_stop,
+    begin_bars_at,
+    break_bar,
+    disarm_stop,
+    empty_state,
+    parameter_record,
+)
 from aegis.market.step import step, take_bars
 
 __all__ = ["Analysis"]
@@ -30,6 +37,7 @@ _ROW_COUNTS: Final = (
     "ticks",
     "quotes",
     "trades",
+    "early",
     "late",
     "gaps",
     "bad",
@@ -88,12 +96,12 @@ class Analysis:
         return self.signals[:written]
 
     def take_bars(self, symbols: NDArray[np.uint16], bars: NDArray[np.void]) -> NDArray[np.void]:
-        """Take closed bars as they are, before the first tick or in place of ticks: an exchange's own candles.
+        """Take closed bars as they are: an exchange's own candles, from before the first bar made of ticks or for all.
 
         Args:
             symbols: the symbol of each bar.
-            bars: a contiguous BAR array; those of one symbol in order of time. One that is not possible, or not after
-                all that its symbol has seen, is dropped and counted in `bars_refused`.
+            bars: a contiguous BAR array; those of one symbol in order of time. One that is not possible, or not between
+                the symbol's last closed bar and the forming one, is dropped and counted in `bars_refused`.
 
         Returns:
             A view of SIGNAL records, valid until the next call.
@@ -130,6 +138,14 @@ class Analysis:
         row["flow"]["running"] = closing["order_flow"]
         self.take_bars(np.array([symbol], np.uint16), np.array([closing["bar"]], BAR))
 
+    def begin_bars_at(self, symbol: int, begin_ns: int) -> None:
+        """Make bars from a time on: see `aegis.market.state.begin_bars_at`."""
+        begin_bars_at(self.state, symbol, begin_ns)
+
+    def break_bar(self, symbol: int) -> None:
+        """Say that bars before are missing: see `aegis.market.state.break_bar`."""
+        break_bar(self.state, symbol)
+
     def arm_stop(self, symbol: int, side: int, price: float, target: float | None = None) -> None:
         """Guard an open position: see `aegis.market.state.arm_stop`."""
         arm_stop(self.state, symbol, side, price, target)
@@ -160,7 +176,7 @@ class Analysis:
     def counts(self) -> dict[str, int]:
         """What was taken and what was dropped, over all symbols: the counters of ROW and of OUTBOX by their names.
 
-        `ticks` is the sum of `quotes`, `trades`, `late`, `gaps` and `bad`; `strays` named no symbol and come on top.
+        `ticks` is the sum of `quotes`, `trades`, `early`, `late`, `gaps` and `bad`; `strays` named no symbol and come on top.
         """
         counted = {name: int(self.state[name].sum()) for name in _ROW_COUNTS}
         return counted | {name: int(self.outbox[0][name]) for name in _OUTBOX_COUNTS}

@@ -2,7 +2,7 @@
 
 A longer bar closes when the shorter one that reaches its end does, or when a shorter one becomes known at or after its end. So it
 holds the same trades, and is known by the same tick, as if it had been made of the ticks. Only what was late for a shorter bar
-is late for it as well.
+is late for it as well. A symbol's first one is broken where it is not there from its beginning.
 """
 
 from __future__ import annotations
@@ -68,8 +68,9 @@ class LongerBars:
         forming = self._forming[symbol]
         forming["number"] = self._count[symbol]
         bar = forming["bar"]
-        bar["start_ns"] -= bar["start_ns"] % self._interval_ns
-        bar["flags"] |= flags
+        missed_ns = int(bar["start_ns"]) % self._interval_ns
+        bar["start_ns"] -= missed_ns
+        bar["flags"] |= FLAG_BROKEN if missed_ns and self._count[symbol] == 0 else flags
         self._forms[symbol] = True
 
     @staticmethod

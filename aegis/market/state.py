@@ -24,6 +24,8 @@ __all__ = [
     "ROW",
     "RULE",
     "arm_stop",
+    "begin_bars_at",
+    "break_bar",
     "disarm_stop",
     "empty_state",
     "parameter_record",
@@ -35,6 +37,8 @@ ROW: Final = np.dtype(
         ("trade_ns", "<i8"),  # newest event time of a trade
         ("start_ns", "<i8"),  # of the forming bar, or end of the last one: before it is late
         ("end_ns", "<i8"),  # end of the forming bar: a trade at or after it closes the bar
+        ("begin_ns", "<i8"),  # where the first bar made here begins: before it the exchange's own
+        ("closed_ns", "<i8"),  # end of the last closed bar: no other begins before it
         ("bid", "<f8"),  # best bid and ask of the last quote, 0 before the first
         ("ask", "<f8"),
         ("bid_size", "<f8"),
@@ -49,9 +53,10 @@ ROW: Final = np.dtype(
         ("recv_us", "<u4"),  # receive stamp of the last tick
         ("symbol", "<u2"),  # the number of this row
         ("gap", "<u2"),  # FLAG_BROKEN from a GAP, and from the beginning, to the next trade
-        ("ticks", "<i8"),  # the sum of the five below
+        ("ticks", "<i8"),  # the sum of the six below
         ("quotes", "<i8"),
         ("trades", "<i8"),  # merged into a bar
+        ("early", "<i8"),  # before `begin_ns`: in no bar made here
         ("late", "<i8"),  # before the forming bar: dropped
         ("gaps", "<i8"),
         ("bad", "<i8"),  # impossible values: dropped
@@ -160,3 +165,23 @@ def disarm_stop(state: NDArray[np.void], symbol: int) -> None:
     row["stop_short"] = math.inf
     row["target_long"] = math.inf
     row["target_short"] = -math.inf
+
+
+def begin_bars_at(state: NDArray[np.void], symbol: int, begin_ns: int) -> None:
+    """Make no bar of what trades before a time, and whole ones from there on; what forms now is dropped.
+
+    Call it from the thread that steps, or between two steps, while ticks come in without a gap: the bar that begins
+    at `begin_ns` then has all its trades, and is not broken.
+    """
+    row = state[symbol]
+    row["begin_ns"] = begin_ns
+    row["forming"]["trades"] = 0
+    row["forming"]["flags"] = 0
+    row["gap"] = 0
+
+
+def break_bar(state: NDArray[np.void], symbol: int) -> None:
+    """Mark the bar that forms, or the next one, as broken: something before it is missing."""
+    row = state[symbol]
+    row["gap"] = FLAG_BROKEN
+    row["forming"]["flags"] |= FLAG_BROKEN

@@ -42,10 +42,19 @@ _VOLUME: Final = constant(BarKind.VOLUME)
 
 
 @inlined
+def end_of(bar: Any, parameters: Any) -> int:
+    """Where a closed bar ends: what comes before is late."""
+    if parameters.bar_kind == _TIME:
+        return bar.start_ns + parameters.interval_ms * 1_000_000  # type: ignore[no-any-return]
+    return bar.known_ns  # type: ignore[no-any-return]
+
+
+@inlined
 def close_bar(row: Any, bar: Any, parameters: Any, outbox: Any) -> None:
     """Take a closed bar into everything that is kept by bars, then ask the rules, and tell who follows."""
     number = row.bars
     row.bars += 1
+    row.closed_ns = end_of(bar, parameters)
     row.broken_bars += bar.flags & FLAG_BROKEN
     row.history[number & (HISTORY - 1)] = bar
     remember_bar(row.recent, bar, number)
@@ -137,6 +146,11 @@ def take_trade(row: Any, tick: Any, parameters: Any, outbox: Any) -> None:
     """Take a trade into the forming bar, closing the one before it where its time is over."""
     event_ns, price = tick.event_ns, tick.bid
     bar = row.forming
+    if event_ns < row.begin_ns:
+        row.early += 1
+        row.price = price
+        check_stop(row, tick, outbox)
+        return
     if event_ns < row.start_ns:
         row.late += 1
         return
@@ -223,11 +237,10 @@ def step(ticks: Any, count: int, state: Any, parameters: Any, outbox: Any) -> in
 
 
 @inlined
-def end_of(bar: Any, parameters: Any) -> int:
-    """Where a closed bar ends: what comes before is late."""
-    if parameters.bar_kind == _TIME:
-        return bar.start_ns + parameters.interval_ms * 1_000_000  # type: ignore[no-any-return]
-    return bar.known_ns  # type: ignore[no-any-return]
+def fits(row: Any, bar: Any, parameters: Any) -> bool:
+    """True for a bar that stands between the last closed one and the forming one."""
+    is_before = row.forming.trades == 0 or end_of(bar, parameters) <= row.forming.start_ns
+    return bool(bar.start_ns >= row.closed_ns and is_before)
 
 
 @compiled(
@@ -242,9 +255,10 @@ def end_of(bar: Any, parameters: Any) -> int:
     nogil=True,
 )
 def take_bars(bars: Any, symbols: Any, count: int, state: Any, parameters: Any, outbox: Any) -> int:
-    """Take closed bars as they are: the exchange's own, before the first tick or in place of ticks.
+    """Take closed bars as they are: the exchange's own, before the first bar made of ticks or in place of all.
 
-    A bar that is not possible, or not after all that its symbol has seen, is counted and dropped.
+    A bar that is not possible, begins before the last one's end, or ends behind the forming one's begin is counted and
+    dropped.
 
     Args:
         bars: a contiguous BAR array of at least `count` records, those of one symbol in order of time.
@@ -264,9 +278,9 @@ def take_bars(bars: Any, symbols: Any, count: int, state: Any, parameters: Any, 
             outbox[0].strays += 1
             continue
         row, bar = state[symbols[position]], bars[position]
-        if not bar_holds(bar) or bar.start_ns < row.start_ns or row.forming.trades > 0:
+        if not bar_holds(bar) or not fits(row, bar, parameters[0]):
             outbox[0].bars_refused += 1
             continue
         close_bar(row, bar, parameters[0], outbox[0])
-        row.start_ns = end_of(bar, parameters[0])
+        row.start_ns = max(row.start_ns, row.closed_ns)
     return outbox[0].written  # type: ignore[no-any-return]

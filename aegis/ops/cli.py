@@ -115,7 +115,9 @@ def replay(
         _speed(speed)
         settings = _settings(config, "sim", None)
         # A replay waits for its reader: it is about the record, not about keeping up with it.
-        settings = attrs.evolve(settings, feed=attrs.evolve(settings.feed, lossless=True))
+        settings = attrs.evolve(
+            settings, feed=attrs.evolve(settings.feed, lossless=True, history_bars=0)
+        )
         options = RunOptions(
             settings, "replay", seed, _seconds(for_), tuple(recordings), speed, port
         )

@@ -64,6 +64,10 @@ async def until(engine: Engine, reached: Callable[[EngineReport], bool]) -> Engi
         await trio.sleep(0.02)
 
 
+def _has_traded_and_holds(report: EngineReport) -> bool:
+    return report.executor.fills >= 4 and bool(report.executor.positions)
+
+
 def assert_books_agree(
     server: Server, report: EngineReport, journal: Path, earlier_trades: int = 0
 ) -> None:
@@ -217,7 +221,8 @@ async def test_engine_refuses_a_symbol_that_is_not_traded(tmp_path: Path) -> Non
 async def test_engine_takes_an_account_over_as_it_is(tmp_path: Path) -> None:
     """A second run on the same journal and account begins with what the first one left."""
     journal = tmp_path / "j.db"
-    keep = attrs.evolve(CONFIG, run=RunConfig(on_stop="keep"))
+    far = attrs.evolve(CONFIG.strategy, stop_atr=50.0)  # no stop is hit while the first run ends
+    keep = attrs.evolve(CONFIG, strategy=far, run=RunConfig(on_stop="keep"))
     options = ExchangeOptions(seed=11, symbols=SYMBOLS)
     async with trio.open_nursery() as nursery:
         server: Server = await nursery.start(partial(serve_exchange, options, wall_ms=wall_ms))
@@ -227,7 +232,7 @@ async def test_engine_takes_an_account_over_as_it_is(tmp_path: Path) -> None:
         for config in (keep, CONFIG):
             with closing(Journal(journal)) as book, trio.fail_after(60):
                 async with open_engine(config, addresses, credentials, book) as engine:
-                    await until(engine, lambda report: report.executor.fills >= 4)
+                    await until(engine, _has_traded_and_holds)
                     reports.append(await engine.wind_down("test"))
                     trades.append(len(server.exchange.trades))
         nursery.cancel_scope.cancel()

@@ -294,6 +294,17 @@ def test_row_holds_nothing_that_a_closing_forgets() -> None:
     """A field that is added to a row is either kept by bars, and then a desk has it, or it is named here."""
     of_ticks = {"event_ns", "trade_ns", "start_ns", "end_ns", "bid", "ask", "bid_size", "ask_size"}
     of_ticks |= {"price", "recv_us", "symbol", "gap", "ticks", "quotes", "trades", "late", "gaps"}
-    of_ticks |= {"bad", "bars", "broken_bars", "flow", "forming", "rules", "followed"}
+    of_ticks |= {
+        "begin_ns",
+        "closed_ns",
+        "early",
+        "bad",
+        "bars",
+        "broken_bars",
+        "flow",
+        "forming",
+        "rules",
+        "followed",
+    }
     of_positions = {"stop_long", "stop_short", "target_long", "target_short"}
     assert set(ROW.names or ()) == {*SHARED} | of_ticks | of_positions
