@@ -376,6 +376,7 @@ async def _start_deciding(
         parts.bus,
         strategists=asked,
         ids=ids,
+        conflate_ms=config.feed.conflate_ms,
     )
     return tuple(strategists), brain
 

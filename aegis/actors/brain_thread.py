@@ -19,6 +19,8 @@ from aegis.market.records import TICK
 from aegis.market.signals import SIGNAL
 from aegis.shm import Policy, Ring
 from aegis.shm.reader import Reader
+from aegis.shm.wakeup import BLOCK
+from aegis.shm.writer import Writer
 
 __all__ = ["BrainThread"]
 
@@ -65,7 +67,7 @@ class BrainThread:
 
     def _ring(self, dtype: np.dtype[np.void], capacity: int) -> tuple[Writer, Reader]:
         ring = self._opened.enter_context(Ring.create(dtype, capacity))
-        return ring.writer(), ring.reader("brain", policy=Policy.GATE)
+        return ring.writer(), ring.reader("brain", policy=Policy.GATE, waiting=BLOCK)
 
     async def run(self) -> None:
         """Think until cancelled; the thread then ends within a batch, and the rings with it."""
@@ -103,16 +105,12 @@ class BrainThread:
         await self._commands.write_all(commands)
         self._reader.wake()
 
-    def hear_updates(self, wanted: bool) -> None:  # noqa: FBT001  # a switch
+    def hear_updates(self, wanted: bool) -> None:  # a switch
         """Whether windows are conflated and handed on: nobody listens most of the time."""
         self._wire[Wire.HEARD] = wanted
 
     @property
-    def lost(self) -> dict[str, int]:
-        """What found no room on its way to the actor."""
-        words = self._wire
-        return {
-            "signals": int(words[Wire.SIGNALS_LOST]),
-            "closings": int(words[Wire.CLOSINGS_LOST]),
-            "updates": int(words[Wire.UPDATES_LOST]),
-        }
+    def lost(self) -> int:
+        """Signals, closed bars and updates that found no room on their way to the actor."""
+        lost = (Wire.SIGNALS_LOST, Wire.CLOSINGS_LOST, Wire.UPDATES_LOST)
+        return sum(int(self._wire[word]) for word in lost)

@@ -168,3 +168,5 @@ def obey(commands: Any, count: int, state: Any, parameters: Any, outbox: Any) ->
         elif command.kind == _BAR:
             take_bar(row, command.bar, parameters[0], outbox[0])
     outbox[0].written = 0
+    for position in range(outbox[0].closed):
+        outbox[0].closings[position].is_past = 1
