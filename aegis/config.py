@@ -260,7 +260,8 @@ def _first_fault(fault: Exception, path: str = "") -> str:
         extra = ", ".join(f"{path}{key}" for key in sorted(fault.extra_fields))
         return f"unknown key {extra}; expected one of: {known}"
     if not isinstance(fault, BaseValidationError):
-        return f"{path.rstrip('.')}: {fault}"
+        what = "is missing" if isinstance(fault, KeyError) else fault
+        return f"{path.rstrip('.')}: {what}"
     inner = fault.exceptions[0]
     for note in getattr(inner, "__notes__", ()):
         if isinstance(note, AttributeValidationNote):

@@ -25,7 +25,7 @@ from aegis.actors.gate import Gate, GateReport
 from aegis.actors.historian import Historian, HistorianReport
 from aegis.actors.reconciler import Reconciler, Reconciliation
 from aegis.actors.scribe import Scribe, ScribeReport
-from aegis.actors.strategist import Strategist, StrategistRecord, StrategistReport
+from aegis.actors.strategist import StrategistReport, start_strategists
 from aegis.actors.user_stream import listen_to_account
 from aegis.compiled import forbid_compiling
 from aegis.config import Config
@@ -57,7 +57,7 @@ from aegis.shm import Policy, Ring
 from aegis.shm.reader import Reader
 from aegis.store import recovery
 from aegis.store.journal import Entry, Journal
-from aegis.topology import ROLES, Cast, strategist_policy
+from aegis.topology import ROLES, Cast
 from aegis.venue.addresses import Addresses
 from aegis.venue.backoff import Backoff
 from aegis.venue.binance_rest import BinanceRest
@@ -350,21 +350,7 @@ async def _start_deciding(
     desks = [Desk(plan, config.strategy) for plan in playbook.plans]
     forbid_compiling()
     ids = count(1)
-    strategists: list[ActorRef] = []
-    asked: dict[str, list[ActorRef]] = {}
-    for desk in desks:
-        strategist = await system.spawn(
-            Strategist,
-            StrategistRecord(desk),
-            gate,
-            ids,
-            parts.bus,
-            name=f"strategist {desk.plan.name}",
-            policy=strategist_policy(len(desk.plan.symbols)),
-        )
-        strategists.append(strategist)
-        for symbol in desk.plan.symbols:
-            asked.setdefault(symbol, []).append(strategist)
+    strategists = await start_strategists(system, desks, gate, ids, parts.bus)
     brain = await _spawn(
         system,
         "brain",
@@ -374,11 +360,14 @@ async def _start_deciding(
         config.symbols,
         gate,
         parts.bus,
-        strategists=asked,
+        strategists={
+            symbol: [ref for desk, ref in strategists if symbol in desk.plan.symbols]
+            for symbol in config.symbols
+        },
         ids=ids,
         conflate_ms=config.feed.conflate_ms,
     )
-    return tuple(strategists), brain
+    return tuple(ref for _, ref in strategists), brain
 
 
 async def _steady_account(rest: BinanceRest) -> tuple[AccountView, int]:

@@ -55,10 +55,7 @@ def read_playbook(config: Config) -> Playbook:
     Raises:
         Refused: one line that names the strategy, the key, and what was expected.
     """
-    told = config.strategies
-    if not told:
-        own = {"stop_atr": config.strategy.stop_atr}
-        told = (StrategyConfig("breakout", parameters=own),)
+    told = config.strategies or (StrategyConfig("breakout"),)
     plans = [_plan(config, each, f"strategies[{index}]") for index, each in enumerate(told)]
     names = [plan.name for plan in plans]
     for name in names:
@@ -74,7 +71,10 @@ def _plan(config: Config, told: StrategyConfig, path: str) -> Plan:
     for symbol in told.symbols:
         if symbol not in config.symbols:
             raise Refused(f"{path}.symbols: {symbol} is none of the run's symbols")
-    parameters = read_table(told.parameters, kind.parameters_type, f"{path}.parameters")
+    table = told.parameters
+    if told.class_ == "breakout":  # a setting that was there before strategies had their own
+        table = {"stop_atr": config.strategy.stop_atr, **table}
+    parameters = read_table(table, kind.parameters_type, f"{path}.parameters")
     _, failure = caught_call(kind, parameters)
     if failure is not None:
         raise Refused(f"{path}: {told.class_} cannot be made: {_said(failure)}")

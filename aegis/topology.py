@@ -28,7 +28,7 @@ from aegis.actors.gate import Gate
 from aegis.actors.historian import Historian
 from aegis.actors.reconciler import Reconciler
 from aegis.actors.scribe import Scribe
-from aegis.actors.strategist import Strategist
+from aegis.actors.strategist import Strategist, strategist_policy
 from aegis.kernel import ESCALATE, Actor, ActorRef, Restart
 from aegis.kernel.supervisor import Policy
 from aegis.messages import (
@@ -44,15 +44,7 @@ from aegis.messages import (
     Signal,
 )
 
-__all__ = ["CAST", "Cast", "Role", "strategist_policy"]
-
-
-def strategist_policy(symbols: int) -> Restart:
-    """The restart rule of a Strategist: a strategy may fail once on every symbol, each of which is then left out.
-
-    Without a wait: no failure of the strategy's can come twice.
-    """
-    return Restart(max_restarts=symbols + 3, within=60.0, backoff=0.0)
+__all__ = ["CAST", "Cast", "Role"]
 
 
 @attrs.frozen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import ClassVar, Final
 
@@ -10,7 +10,7 @@ import attrs
 import structlog
 
 from aegis.actors.latency import Latency, LatencyReport
-from aegis.kernel import Actor, ActorRef, Delivery, Level, Priority, on
+from aegis.kernel import Actor, ActorRef, Delivery, Level, Priority, Restart, System, on
 from aegis.kernel.bus import Bus
 from aegis.market.desk import Desk
 from aegis.market.strategy import Proposal
@@ -19,7 +19,13 @@ from aegis.messages import BarClosed, Halt, OrderChanged, Report, Signal
 from aegis.orders.instrument import Side
 from aegis.topics import SignalGenerated
 
-__all__ = ["Strategist", "StrategistRecord", "StrategistReport"]
+__all__ = [
+    "Strategist",
+    "StrategistRecord",
+    "StrategistReport",
+    "start_strategists",
+    "strategist_policy",
+]
 
 BARS_WAITING_MAX: Final = 16_384
 _SIDES: Final = {1: Side.BUY, -1: Side.SELL, 0: None}
@@ -180,6 +186,27 @@ class Strategist(Actor):
             quarantined=dict(record.quarantined),
             on_bar_us=record.on_bar_us.report(),
         )
+
+
+def strategist_policy(symbols: int) -> Restart:
+    """The restart rule: a strategy may fail once on every symbol, each of which is left out from then on.
+
+    There is no wait before a restart: no failure of the strategy's can come twice.
+    """
+    return Restart(max_restarts=symbols + 3, within=60.0, backoff=0.0)
+
+
+async def start_strategists(
+    system: System, desks: Iterable[Desk], gate: ActorRef, ids: Iterator[int], bus: Bus
+) -> list[tuple[Desk, ActorRef]]:
+    """Start a Strategist for each desk; `ids` numbers the signals of all of them."""
+    started = []
+    for desk in desks:
+        plan, record = desk.plan, StrategistRecord(desk)
+        name, policy = f"strategist {plan.name}", strategist_policy(len(plan.symbols))
+        ref = await system.spawn(Strategist, record, gate, ids, bus, name=name, policy=policy)
+        started.append((desk, ref))
+    return started
 
 
 def _float(price: Decimal | None) -> float | None:

@@ -75,6 +75,7 @@ class Analysis:
         place_rules(self.rules, self.parameter_record, self.state)
         self.frozen: Final = self.state.view()  # for those who only look
         self.frozen.flags.writeable = False
+        self._one_symbol, self._one_bar = np.zeros(1, np.uint16), np.zeros(1, BAR)
         self.signals: Final[NDArray[np.void]] = self.outbox["signals"][0]
 
     def step(self, ticks: NDArray[np.void]) -> NDArray[np.void]:
@@ -131,7 +132,9 @@ class Analysis:
             row[name] = closing[name]
         row["recv_us"] = closing["recv_us"]
         row["flow"]["running"] = closing["order_flow"]
-        self.take_bars(np.array([symbol], np.uint16), np.array([closing["bar"]], BAR))
+        self._one_symbol[0] = symbol
+        self._one_bar[0] = closing["bar"]
+        self.take_bars(self._one_symbol, self._one_bar)
 
     def obey(self, orders: NDArray[np.void]) -> None:
         """Do what is told besides ticks: see `aegis.market.commands`. `closings` are then those of past bars.

@@ -16,12 +16,18 @@ import trio
 from trio.testing import MockClock
 
 from aegis.actors.brain import Brain
-from aegis.actors.strategist import Strategist, StrategistRecord, StrategistReport
+from aegis.actors.strategist import (
+    Strategist,
+    StrategistRecord,
+    StrategistReport,
+    start_strategists,
+    strategist_policy,
+)
 from aegis.kernel import ActorRef
 from aegis.kernel.bus import Bus
 from aegis.kernel.kit import Kit, Probe, open_kit
 from aegis.market.analysis import Analysis
-from aegis.market.bars import FLAG_BROKEN
+from aegis.market.bars import BAR, FLAG_BROKEN
 from aegis.market.closings import CLOSING
 from aegis.market.desk import Desk
 from aegis.market.parameters import Parameters
@@ -29,11 +35,10 @@ from aegis.market.plan import Plan
 from aegis.market.records import TICK, TickKind
 from aegis.market.strategy import Proposal, Strategy
 from aegis.market.view import View
-from aegis.messages import BarClosed, Halt, OrderChanged, Report, Signal
+from aegis.messages import BarClosed, Halt, OrderChanged, PastBars, Report, Signal
 from aegis.orders.instrument import Side
 from aegis.orders.portfolio import Position
 from aegis.topics import SignalGenerated
-from aegis.topology import strategist_policy
 
 BASE = Parameters(interval_ms=1000)
 START_NS = 1_700_000_000_000_000_000
@@ -335,17 +340,9 @@ async def open_floor() -> AsyncIterator[Floor]:
     plans[1] = attrs.evolve(plans[1], analysis=Parameters(interval_ms=2000))
     async with open_kit() as kit:
         gate = kit.probe("gate")
-        strategists = [
-            await kit.spawn(
-                Strategist,
-                StrategistRecord(Desk(each, BASE)),
-                gate.ref,
-                ids,
-                name=each.name,
-                policy=strategist_policy(2),
-            )
-            for each in plans
-        ]
+        desks = [Desk(each, BASE) for each in plans]
+        started = await start_strategists(kit.system, desks, gate.ref, ids, Bus())
+        strategists = [ref for _, ref in started]
         brain = await kit.spawn(
             Brain,
             reader,
@@ -399,6 +396,25 @@ async def test_stop_stays_armed_when_the_strategy_is_quarantined(mock_clock: Moc
         await floor.feed(tick(2.5, 95.0))
         leave = floor.gate.expect(Signal)
         assert (leave.symbol, leave.side, leave.reason) == ("A", None, "stop")
+
+
+async def test_past_bars_are_looked_at_and_not_traded_on(mock_clock: MockClock) -> None:
+    """Candles of before the start bring a strategy up to date; what it wants then is not sent."""
+    async with open_floor() as floor:
+        bars = np.zeros(3, BAR)
+        for name in ("open", "high", "low", "close"):
+            bars[name] = [100.0, 101.0, 105.0]
+        bars["start_ns"] = START_NS + np.arange(3) * 1_000_000_000
+        bars["known_ns"] = bars["start_ns"] + 1_000_000_000
+        floor.brain.tell(PastBars("A", bars, complete=True))
+        await floor.kit.settle()
+        report = await ask(floor.kit, floor.strategists[0], Report())
+        assert (report.bars, report.proposed) == (3, 0)  # type: ignore[attr-defined]
+        floor.gate.expect_none()
+        await floor.feed(tick(3, 101.0), tick(4, 100.0))
+        floor.gate.expect_none()  # the first bar of ticks is broken: it began before anybody listened
+        await floor.feed(tick(5, 101.0), tick(6, 100.0))
+        assert floor.gate.expect(Signal).strategy == "wide"
 
 
 async def test_target_is_armed_and_taken(mock_clock: MockClock) -> None:

@@ -255,6 +255,19 @@ def test_longer_bar_closes_at_its_end_by_candles(make_bars: Any) -> None:
     assert seen == [(0, 3, 12.0), (3, 10, 14.0), (9, 12, 17.0)]
 
 
+def test_longer_bar_that_was_begun_without_us_is_broken(walk_bars: Any) -> None:
+    """Bars that begin in the middle of a longer one make a first one that misses the rest; the second is whole."""
+    bars, long = walk_bars(1, 20), Parameters(interval_ms=300_000)
+    bars["start_ns"] += 120_000_000_000 - bars["start_ns"][0] % 300_000_000_000
+    bars["known_ns"] = bars["start_ns"] + 60_000_000_000
+    desk, flags = Desk(plan_of(Watcher, long), Parameters()), []
+    for number, bar in enumerate(bars):
+        closing = np.zeros(1, CLOSING)[0]
+        closing["bar"], closing["number"] = bar, number
+        flags += [int(view.bar["flags"]) for view in desk.views("A", closing)]
+    assert flags == [FLAG_BROKEN, 0, 0, 0]
+
+
 def test_longer_bar_with_missing_shorter_ones_is_broken(walk_bars: Any) -> None:
     """A shorter bar that never came breaks the longer one that it belonged to, and no other."""
     bars, short = walk_bars(1, 30), Parameters()
