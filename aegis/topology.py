@@ -3,8 +3,9 @@
     worker process            main process
     ┌─────────────┐        ┌──────────────────────────────────────────────────────────────┐
     │ sockets ────┼─ ring ─▶ Brain ──Signal──▶ Gate ──Approved──▶ Executor ──▶ exchange   │
-    └──────▲──────┘        │    ▲                ▲                  │    ▲                 │
-           └──── Feed      │    └─ OrderChanged ─┴──────────────────┘    └── user stream   │
+    └──────▲──────┘        │  │ ▲                ▲                  │    ▲                 │
+           └──── Feed      │  │ └─ OrderChanged ─┼──────────────────┘    └── user stream   │
+                           │  └─BarClosed─▶ Strategist (one a strategy; OrderChanged too)  │
                            │  Reconciler ──asks──▶ exchange      Scribe ──▶ journal        │
                            └──────────────────────────────────────────────────────────────┘
 
@@ -27,10 +28,12 @@ from aegis.actors.gate import Gate
 from aegis.actors.historian import Historian
 from aegis.actors.reconciler import Reconciler
 from aegis.actors.scribe import Scribe
+from aegis.actors.strategist import Strategist, strategist_policy
 from aegis.kernel import ESCALATE, Actor, ActorRef, Restart
 from aegis.kernel.supervisor import Policy
 from aegis.messages import (
     Approved,
+    BarClosed,
     BeginBars,
     Halt,
     OrderChanged,
@@ -58,12 +61,17 @@ class Role:
 
 CAST: Final[tuple[Role, ...]] = (
     Role("feed", Feed, {}, "main; its worker is a process of its own", Restart(5, within=60.0)),
-    Role("brain", Brain, {Signal: ("gate",)}, "main", ESCALATE),
+    Role("brain", Brain, {Signal: ("gate",), BarClosed: ("strategist",)}, "main", ESCALATE),
+    Role("strategist", Strategist, {Signal: ("gate",)}, "main", strategist_policy(symbols=1)),
     Role("gate", Gate, {Approved: ("executor",), Record: ("scribe",)}, "main", ESCALATE),
     Role(
         "executor",
         Executor,
-        {RecordNow: ("scribe",), Record: ("scribe",), OrderChanged: ("gate", "brain")},
+        {
+            RecordNow: ("scribe",),
+            Record: ("scribe",),
+            OrderChanged: ("gate", "brain", "strategist"),
+        },
         "main",
         ESCALATE,
     ),
@@ -94,6 +102,7 @@ class Cast:
 
     feed: ActorRef
     brain: ActorRef
+    strategists: tuple[ActorRef, ...]
     gate: ActorRef
     executor: ActorRef
     reconciler: ActorRef

@@ -126,12 +126,12 @@ class Executor(Actor):
         self._intents = Intents(scribe, self._hear)
         self._followers: list[ActorRef] = []
         self._flights: dict[str, _Flight] = {}
-        self._stops = {
-            (order.symbol, order.side): order.stop_price
+        self._guards = {
+            (order.symbol, order.side): (order.stop_price, order.target_price)
             for order in ledger.orders.values()
             if not order.reduce_only
         }
-        """Where a position of a symbol and side is given up: what its last entry said, in an earlier run too."""
+        """Stop and target of a position of a symbol and side: what its last entry said, in an earlier run too."""
         self._counts = dict.fromkeys(
             ("sent", "accepted", "refused", "unknown", "cancelled", "withdrawn", "fills"), 0
         )
@@ -168,7 +168,7 @@ class Executor(Actor):
         client_id, ticket = approved.client_id, approved.ticket
         self._ledger.intend(Order.intended(client_id, ticket))
         if not ticket.reduce_only:
-            self._stops[ticket.symbol, ticket.side] = ticket.stop_price
+            self._guards[ticket.symbol, ticket.side] = ticket.stop_price, ticket.target_price
         if self._intents.add(approved):
             self.ctx.start_soon(self._intents.write)
 
@@ -383,10 +383,13 @@ class Executor(Actor):
     def _change(self, client_id: str, symbol: str) -> OrderChanged:
         position = self._ledger.portfolio.position(symbol)
         held = position.quantity
+        guard = self._guards.get((symbol, Side.of(held))) if held else None
+        stop_price, target_price = guard or (None, None)
         return OrderChanged(
             client_id=client_id,
             symbol=symbol,
             signed_remaining=self._ledger.signed_remaining(client_id),
             position=position,
-            stop_price=self._stops.get((symbol, Side.of(held))) if held else None,
+            stop_price=stop_price,
+            target_price=target_price,
         )

@@ -31,6 +31,7 @@ from aegis.venue.signing import Credentials
 
 if TYPE_CHECKING:
     from aegis.engine import Engine, EngineReport
+    from aegis.playbook import Playbook
 
 __all__ = ["RunOptions", "run"]
 
@@ -89,6 +90,7 @@ async def run(options: RunOptions, screen: Screen) -> dict[str, Any] | None:
 async def _trade(options: RunOptions, ending: _Ending, screen: Screen) -> None:
     """Open the exchange and the engine, trade until asked to end, and wind down."""
     clock = SystemClock()
+    playbook = _read_playbook(options.config)
     path = _journal_path(options, clock.wall_ns())
     with (
         closing(Journal(path)) as journal,
@@ -102,6 +104,7 @@ async def _trade(options: RunOptions, ending: _Ending, screen: Screen) -> None:
                 venue.addresses,
                 venue.credentials,
                 journal,
+                playbook=playbook,
                 ring=ring,
                 worker=venue.worker,
                 seed=options.seed,
@@ -204,6 +207,13 @@ def _load_engine() -> Callable[..., AbstractAsyncContextManager[Engine]]:
     from aegis.engine import open_engine  # noqa: PLC0415  # importing is what this is for
 
     return open_engine
+
+
+def _read_playbook(config: Config) -> Playbook:
+    """Find the strategies: whatever is wrong with one is said before anything is started."""
+    from aegis.playbook import read_playbook  # noqa: PLC0415  # it imports numba
+
+    return read_playbook(config)
 
 
 def _compile_kernels() -> None:

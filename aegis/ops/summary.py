@@ -99,15 +99,16 @@ def _market(report: EngineReport) -> dict[str, Any]:
 
 def _trading(report: EngineReport) -> dict[str, Any]:
     """What was made of it. Every signal is counted once: proposed is the sum of the other four."""
-    gate, brain, executor = report.gate, report.brain, report.executor
+    gate, executor = report.gate, report.executor
     return {
         "signals": {
-            "proposed": brain.proposed,
+            "proposed": report.proposed,
             "approved": gate.approved,
             "refused": gate.refused,
-            "expired": gate.expired + brain.unsent,
-            "superseded": brain.superseded,
+            "expired": gate.expired + report.unsent,
+            "superseded": report.superseded,
         },
+        "strategies": _strategies(report),
         "refusals": gate.refusals,
         "orders": {
             "sent": executor.sent,
@@ -125,6 +126,21 @@ def _trading(report: EngineReport) -> dict[str, Any]:
             }
             for symbol, position in executor.positions.items()
         },
+    }
+
+
+def _strategies(report: EngineReport) -> dict[str, Any]:
+    """Each strategy that proposed something, or looked at a bar, by its name."""
+    compiled = {name: {"proposed": count} for name, count in report.brain.by_rule.items()}
+    return compiled | {
+        each.name: {
+            "bars": each.bars,
+            "proposed": each.proposed,
+            "withheld": each.withheld,
+            "quarantined": each.quarantined,
+            "on_bar_us": attrs.asdict(each.on_bar_us),
+        }
+        for each in report.strategists
     }
 
 
