@@ -21,8 +21,8 @@ from aegis.actors.brain import Brain, BrainReport
 from aegis.actors.executor import Executor, ExecutorReport
 from aegis.actors.feed import Feed, FeedRecord, FeedReport
 from aegis.actors.feed_protocol import WorkerOrders
-from aegis.actors.gate import Gate, GateReport
 from aegis.actors.garbage import GarbageReport
+from aegis.actors.gate import Gate, GateReport
 from aegis.actors.historian import Historian, HistorianReport
 from aegis.actors.janitor import Janitor
 from aegis.actors.reconciler import Reconciler, Reconciliation

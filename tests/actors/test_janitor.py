@@ -99,7 +99,7 @@ class Work:
 class Busy(Actor):
     """Has always something more to do."""
 
-    mailbox = {Priority.INGEST: Level.block(16)}  # noqa: RUF012  # a test's actor
+    mailbox = {Priority.INGEST: Level.block(16)}  # a test's actor
 
     async def started(self) -> None:
         self.ctx.ref.tell(Work())
