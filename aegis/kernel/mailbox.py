@@ -173,13 +173,8 @@ class Mailbox:
 
     async def wait(self) -> None:
         """Park the calling task, which is the one consumer, until there is something to pop."""
-
-        def abort(_: object) -> Abort:
-            self._wake = None
-            return Abort.SUCCEEDED
-
         self.on_arrival(partial(reschedule, current_task()))
-        await wait_task_rescheduled(abort)
+        await wait_task_rescheduled(self._leave)
 
     def on_arrival(self, wake: Callable[[], None]) -> None:
         """Have `wake` called once, at the next arrival.
@@ -244,6 +239,11 @@ class Mailbox:
     def depths(self) -> list[int]:
         """How many messages wait, by level."""
         return [len(queue) for queue in self._queues]
+
+    def _leave(self, _: object) -> Abort:
+        """Forget a consumer that is cancelled while it is parked."""
+        self._wake = None
+        return Abort.SUCCEEDED
 
     def _arrived(self, level: int) -> None:
         self.peak[level] = max(self.peak[level], len(self._queues[level]))
