@@ -90,6 +90,7 @@ def _market(report: EngineReport) -> dict[str, Any]:
             "connects": feed.connects,
             "malformed": feed.malformed,
             "strangers": feed.strangers,
+            "duplicates": feed.duplicates,
             "gaps": feed.gaps,
             "early": brain.counts["early"],
             "late": brain.counts["late"],
@@ -146,8 +147,9 @@ def _strategies(report: EngineReport) -> dict[str, Any]:
 
 
 def brain_ticks(report: EngineReport) -> int:
-    """Ticks that reached the Brain; a GAP is a mark, not a tick."""
-    return report.brain.counts["ticks"] - report.brain.counts["gaps"]
+    """Quotes and trades that reached the Brain: what tells of a gap, or values without a trade, is none."""
+    counts = report.brain.counts
+    return counts["ticks"] - counts["gaps"] - counts["marks"]
 
 
 def unrealised(report: EngineReport) -> Decimal:

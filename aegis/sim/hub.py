@@ -38,6 +38,8 @@ class Hub:
         self._subscribers: dict[str, dict[Subscriber, None]] = {}
         self._changed = trio.Event()
         self.silent: set[str] = set()
+        self.losing: set[str] = set()
+        """Streams whose next frame is lost on its way."""
 
     def subscribe(self, subscriber: Subscriber, names: Iterable[str]) -> None:
         """Let a connection hear streams, or on the private route a listen key."""
@@ -67,19 +69,23 @@ class Hub:
 
     def publish(self, name: str, payload: bytes) -> None:
         """Send a payload to everyone who hears a stream, in the form that each asked for."""
-        subscribers = self._subscribers.get(name)
-        if not subscribers or name in self.silent:
-            return
-        for each in subscribers:
+        for each in self._hearers(name):
             each.send(text_frame(combined(name, payload) if each.combined else payload))
 
     def publish_recorded(self, name: str, frame: bytes, payload: msgspec.Raw) -> None:
         """Send a recorded combined frame as it was recorded; its payload alone to those who asked for that."""
-        subscribers = self._subscribers.get(name)
-        if not subscribers or name in self.silent:
-            return
-        for each in subscribers:
+        for each in self._hearers(name):
             each.send(text_frame(frame if each.combined else bytes(payload)))
+
+    def _hearers(self, name: str) -> Iterable[Subscriber]:
+        """Everyone who is to get a stream's next frame."""
+        hearers = self._subscribers.get(name, ())
+        if name in self.silent:
+            return ()
+        if hearers and name in self.losing:
+            self.losing.discard(name)
+            return ()
+        return hearers
 
     def tell(self, listen_key: str, event: str, payload: bytes) -> None:
         """Send a user-data event to those who hear the listen key and want that event; its end concerns all."""

@@ -65,7 +65,9 @@ class Server:
         self.options = options
         self.hub = Hub()
         self.listen_keys = ListenKeys(seeded_random(f"listen keys {options.seed}"))
-        self.faults = Faults(self._drop_route, self._expire_listen_key, self.hub.silent)
+        self.faults = Faults(
+            self._drop_route, self._expire_listen_key, self.hub.silent, self.hub.losing
+        )
         self._wall_ms = wall_ms
         self._connections: set[Connection] = set()
         self.broken_connections = 0

@@ -20,8 +20,7 @@ from aegis.errors import Refused, Unavailable
 from aegis.kernel.clock import Clock
 from aegis.orders.instrument import Instrument, plain
 from aegis.orders.order import Ticket, Trade
-from aegis.venue import binance_codec as codec
-from aegis.venue import outcome
+from aegis.venue import binance_rows, outcome
 from aegis.venue.klines import KLINES_MAX, interval_name, kline_bars, kline_weight
 from aegis.venue.port import AccountView, OrderView, Placed
 from aegis.venue.signing import Credentials, encode
@@ -125,24 +124,24 @@ class BinanceRest:
             body = await self._get_signed("/fapi/v1/order", params)
         except _NoSuchOrder:
             return None
-        return _understood(lambda: codec.order_view(body)[0])
+        return _understood(lambda: binance_rows.order_view(body)[0])
 
     async def open_orders(self) -> list[OrderView]:
         """Every open order of the account."""
         body = await self._get_signed("/fapi/v1/openOrders", {})
-        return _understood(lambda: codec.order_view(body))
+        return _understood(lambda: binance_rows.order_view(body))
 
     async def trades_of(self, symbol: str, client_id: str, exchange_id: int) -> list[Trade]:
         """The executions of one order."""
         params = {"symbol": symbol, "orderId": exchange_id}
         body = await self._get_signed("/fapi/v1/userTrades", params)
-        return _understood(lambda: codec.my_trades(body, client_id))
+        return _understood(lambda: binance_rows.my_trades(body, client_id))
 
     async def account(self) -> AccountView:
         """The balance and the positions."""
         account = await self._get_signed("/fapi/v3/account", {})
         positions = await self._get_signed("/fapi/v3/positionRisk", {})
-        return _understood(lambda: codec.account_view(account, positions))
+        return _understood(lambda: binance_rows.account_view(account, positions))
 
     async def instruments(self, symbols: Iterable[str]) -> dict[str, Instrument]:
         """The trading rules of the given symbols."""
