@@ -58,6 +58,9 @@ SymbolsOption = Annotated[
     str | None, typer.Option("--symbols", help="Separated by commas, or a number of them.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+LoadOption = Annotated[
+    int, typer.Option("--load", min=0, help="Ticks a second of an even market, for measuring.")
+]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="A chattier log.")]
 
 
@@ -78,6 +81,7 @@ def run(
     seed: SeedOption = 7,
     symbols: SymbolsOption = None,
     port: Annotated[int, typer.Option("--port", help="Of the shipped exchange.")] = 0,
+    load: LoadOption = 0,
     live: Annotated[bool, typer.Option("--live", help="Trade real money.")] = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -90,7 +94,7 @@ def run(
         if live:
             raise Refused("--live: this version does not trade real money; see README, Limits")
         settings = _settings(config, venue, symbols)
-        options = RunOptions(settings, "paper", seed, _seconds(for_), port=port)
+        options = RunOptions(settings, "paper", seed, _seconds(for_), port=port, load=load)
         return _trade(options, as_json=as_json)
 
     _finish(go, as_json=as_json, verbose=verbose)
@@ -133,6 +137,7 @@ def exchange(
         list[Path] | None, typer.Option("--recording", help="Serve this instead of a market.")
     ] = None,
     speed: Annotated[str, typer.Option("--speed", help="Of a recording: 1x … or max.")] = "1x",
+    load: LoadOption = 0,
     child: Annotated[bool, typer.Option("--child", hidden=True)] = False,
     as_json: JsonOption = False,  # noqa: ARG001  # what it prints is JSON in any case
 ) -> None:
@@ -147,6 +152,7 @@ def exchange(
             symbols=_symbols(symbols) if symbols is not None else DEFAULT_SYMBOLS,
             recordings=tuple(recording or ()),
             speed=_speed(speed) or MAX_SPEED,
+            load=load,
         )
 
     try:

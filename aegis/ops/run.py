@@ -52,6 +52,8 @@ class RunOptions:
     recordings: tuple[Path, ...] = ()
     speed: str = "1x"
     port: int = 0
+    load: int = 0
+    """Ticks a second of an even market, for measuring; 0: a lively one."""
 
 
 @attrs.define
@@ -160,6 +162,7 @@ async def _open_venue(options: RunOptions, ring: Ring) -> AsyncIterator[_Venue]:
             recordings=options.recordings,
             speed=options.speed,
             port=options.port,
+            load=options.load,
         )
         async with _held(Child(command)) as exchange, _held(start_worker(ring.pass_fds)) as worker:
             _load_engine()
