@@ -10,7 +10,7 @@ import attrs
 import structlog
 
 from aegis.actors.delivery import deliver
-from aegis.actors.latency import Latency, LatencyReport
+from aegis.actors.order_times import OrderTimes, OrderTimesReport
 from aegis.errors import Refused, Unavailable
 from aegis.kernel import Actor, ActorRef, Level, Priority, on
 from aegis.kernel.bus import Bus
@@ -57,7 +57,6 @@ COOL_S: Final = 0.5
 SWEEP_S: Final = 1.0
 ANSWER_AGE_NS_MAX: Final = 3_000_000_000
 """A market order that is open for longer than this has lost an event: ask."""
-_STAMP_MASK: Final = 0xFFFFFFFF
 
 _log = structlog.get_logger(__name__)
 
@@ -90,8 +89,7 @@ class ExecutorReport:
     realised: Decimal
     fees: Decimal
     positions: dict[str, Position]
-    signal_to_order_us: LatencyReport
-    tick_to_order_us: LatencyReport
+    times: OrderTimesReport
 
 
 class Executor(Actor):
@@ -134,8 +132,7 @@ class Executor(Actor):
             ("sent", "accepted", "refused", "unknown", "cancelled", "withdrawn", "fills"), 0
         )
         self._first_fill_ns: int | None = None
-        self._signal_to_order = Latency()
-        self._tick_to_order = Latency()
+        self._times = OrderTimes()
 
     async def started(self) -> None:
         """Listen to the account, and look for what an earlier run left open."""
@@ -164,24 +161,27 @@ class Executor(Actor):
     async def execute(self, approved: Approved) -> None:
         """Make the intent durable, then send: in that order, always."""
         client_id, ticket = approved.client_id, approved.ticket
+        taken_ns = self.ctx.clock.monotonic_ns()
         self._ledger.intend(Order.intended(client_id, ticket))
         if not ticket.reduce_only:
             self._stops[ticket.symbol, ticket.side] = ticket.stop_price
         entry = recovery.intended(client_id, ticket)
         await self._scribe.ask(RecordNow((entry,)), timeout=INTENT_TIMEOUT_S)
-        if self.ctx.clock.monotonic_ns() - approved.created_ns > SEND_AGE_NS_MAX:
+        durable_ns = self.ctx.clock.monotonic_ns()
+        self._times.written(approved, taken_ns, durable_ns)
+        if durable_ns - approved.created_ns > SEND_AGE_NS_MAX:
             self._counts["withdrawn"] += 1
             self._happen(client_id, Happening.REJECTED, "withdrawn: durable too late")
             return
         self._counts["sent"] += 1
-        self._flights[client_id] = _Flight(self.ctx.clock.monotonic_ns())
-        self.ctx.start_soon(self._send, approved)
+        self._flights[client_id] = _Flight(durable_ns)
+        self.ctx.start_soon(self._send, approved, durable_ns)
 
-    async def _send(self, approved: Approved) -> None:
+    async def _send(self, approved: Approved, durable_ns: int) -> None:
         """The one place from which an order leaves; it is never called twice for one id."""
         placed = await self._venue.place(approved.client_id, approved.ticket)
-        self._signal_to_order.add((placed.sent_ns - approved.created_ns) // 1000)
-        self._tick_to_order.add((placed.sent_ns // 1000 - approved.caused_us) & _STAMP_MASK)
+        now_ns = self.ctx.clock.monotonic_ns()
+        self._times.answered(approved, durable_ns, placed.sent_ns, now_ns)
         self._hear(Answered(approved.client_id, placed))
 
     @on(Answered)
@@ -350,8 +350,7 @@ class Executor(Actor):
             realised=portfolio.realised,
             fees=portfolio.fees,
             positions=portfolio.open_positions(),
-            signal_to_order_us=self._signal_to_order.report(),
-            tick_to_order_us=self._tick_to_order.report(),
+            times=self._times.report(),
         )
 
     # ── one way in: the ledger, the journal and the followers always change together ─────────────────────────────

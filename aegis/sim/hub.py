@@ -81,9 +81,7 @@ class Hub:
         for each in subscribers:
             each.send(text_frame(combined(name, payload) if each.combined else payload))
 
-    def publish_together(
-        self, frames: Iterable[Spoken], filled: Callable[[bytes], bytes]
-    ) -> None:
+    def publish_together(self, frames: Iterable[Spoken], filled: Callable[[bytes], bytes]) -> None:
         """Send many frames at once: to each connection those that it hears, in one piece.
 
         Args:

@@ -103,7 +103,10 @@ class _Tape:
         self._steps = max(1, int(contract.level_notional / contract.typical_price / contract.step))
         there = bytes(_path(seeded_random(f"load {contract.symbol} {seed}")))
         self._path = there + there[::-1]
-        self._frames = [list(map(self._quoted, range(_LEVELS))), list(map(self._traded, range(_LEVELS)))]
+        self._frames = [
+            list(map(self._quoted, range(_LEVELS))),
+            list(map(self._traded, range(_LEVELS))),
+        ]
 
     def spoken(self, is_trade: int, now_ms: int) -> Spoken:
         """The frame of a kind at the level of the moment."""
