@@ -21,7 +21,7 @@ __all__ = ["Load"]
 
 _LEVELS: Final = 32
 _PATH_STEPS: Final = 512
-_STEP_MS: Final = 50
+_STEP_MS: Final = 150
 _SHORTEST_LEG, _LONGEST_LEG = 6, 24  # levels
 _PAUSE_S: Final = 0.001
 _REFRESH_PAUSES: Final = 50  # after so many of them every symbol's book has followed its tape
@@ -101,8 +101,10 @@ class _Tape:
         self._contract = contract
         self._lowest = int(contract.typical_price / contract.tick)
         self._steps = max(1, int(contract.level_notional / contract.typical_price / contract.step))
-        there = bytes(_path(seeded_random(f"load {contract.symbol} {seed}")))
+        rng = seeded_random(f"load {contract.symbol} {seed}")
+        there = bytes(_path(rng))
         self._path = there + there[::-1]
+        self._shift_ms = rng.randrange(_STEP_MS)  # not all of them at the same moment
         self._frames = [
             list(map(self._quoted, range(_LEVELS))),
             list(map(self._traded, range(_LEVELS))),
@@ -119,7 +121,7 @@ class _Tape:
         return Quote(bid * tick, size, (bid + 1) * tick, size, update_id)
 
     def _level(self, now_ms: int) -> int:
-        return self._path[now_ms // _STEP_MS % len(self._path)]
+        return self._path[(now_ms + self._shift_ms) // _STEP_MS % len(self._path)]
 
     def _quoted(self, level: int) -> Spoken:
         bid, steps = self._lowest + level, self._steps
