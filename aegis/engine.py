@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
+from itertools import count
 from typing import Any, Final
 
 import attrs
@@ -20,9 +21,13 @@ from aegis.actors.brain import Brain, BrainReport
 from aegis.actors.executor import Executor, ExecutorReport
 from aegis.actors.feed import Feed, FeedRecord, FeedReport
 from aegis.actors.feed_protocol import WorkerOrders
+from aegis.actors.garbage import GarbageReport
 from aegis.actors.gate import Gate, GateReport
+from aegis.actors.historian import Historian, HistorianReport
+from aegis.actors.janitor import Janitor
 from aegis.actors.reconciler import Reconciler, Reconciliation
 from aegis.actors.scribe import Scribe, ScribeReport
+from aegis.actors.strategist import StrategistReport, start_strategists
 from aegis.actors.user_stream import listen_to_account
 from aegis.compiled import forbid_compiling
 from aegis.config import Config
@@ -32,7 +37,9 @@ from aegis.kernel.bus import Bus
 from aegis.kernel.clock import Clock, SystemClock, seeded_random
 from aegis.kernel.process import Child
 from aegis.market.analysis import Analysis
-from aegis.market.records import TICK
+from aegis.market.desk import Desk
+from aegis.market.parameters import BarKind
+from aegis.market.records import MAX_EVENT_NS, TICK
 from aegis.messages import (
     CancelOrders,
     ClosePositions,
@@ -47,6 +54,7 @@ from aegis.messages import (
 )
 from aegis.orders.ids import ClientIds
 from aegis.orders.ledger import Ledger
+from aegis.playbook import Playbook, read_playbook
 from aegis.shm import Policy, Ring
 from aegis.shm.reader import Reader
 from aegis.store import recovery
@@ -56,6 +64,7 @@ from aegis.venue.addresses import Addresses
 from aegis.venue.backoff import Backoff
 from aegis.venue.binance_rest import BinanceRest
 from aegis.venue.binance_streams import tick_streams
+from aegis.venue.klines import interval_name
 from aegis.venue.port import AccountView
 from aegis.venue.signing import Credentials
 
@@ -72,14 +81,33 @@ class EngineReport:
 
     feed: FeedReport
     brain: BrainReport
+    strategists: tuple[StrategistReport, ...]
     gate: GateReport
     executor: ExecutorReport
     scribe: ScribeReport
+    garbage: GarbageReport
+    history: HistorianReport | None
+    """None where no candles are loaded."""
     marks: dict[str, float]
     reconciliation: Reconciliation | None
     """None while the engine runs."""
     journal_agrees: bool
     """Whether the fold of the journal is the live state; True while the engine runs."""
+
+    @property
+    def proposed(self) -> int:
+        """Signals, whoever proposed them."""
+        return self.brain.proposed + sum(each.proposed for each in self.strategists)
+
+    @property
+    def superseded(self) -> int:
+        """Of these, those that a newer one replaced before they were judged."""
+        return self.brain.superseded + sum(each.superseded for each in self.strategists)
+
+    @property
+    def unsent(self) -> int:
+        """Of these, those that found the Gate gone."""
+        return self.brain.unsent + sum(each.unsent for each in self.strategists)
 
 
 @attrs.frozen
@@ -91,6 +119,7 @@ class _Parts:
     streams_url: str
     journal: Journal
     ledger: Ledger
+    playbook: Playbook
     ring: Ring
     reader: Reader
     feed: FeedRecord
@@ -126,7 +155,8 @@ class Engine:
             await self._settle()
             if self._config.run.on_stop == "close":
                 await self._close_positions()
-        await self._ask(cast.brain, Halt(why))
+        for proposer in (cast.brain, *cast.strategists):
+            await self._ask(proposer, Halt(why))
         await self._last_verdicts()
         agreement = await self._compare()
         report = await self._report()
@@ -165,8 +195,8 @@ class Engine:
 
     async def _last_verdicts(self) -> None:
         """Wait until the Gate has judged every signal that reached it."""
-        brain: BrainReport = await self._ask(self._cast.brain, Report())
-        due = brain.proposed - brain.superseded - brain.unsent
+        report = await self._report()
+        due = report.proposed - report.superseded - report.unsent
         with trio.move_on_after(_ASK_S):
             while True:
                 gate: GateReport = await self._ask(self._cast.gate, Report())
@@ -187,9 +217,12 @@ class Engine:
         return EngineReport(
             feed=await self._ask(cast.feed, Report()),
             brain=await self._ask(cast.brain, Report()),
+            strategists=tuple([await self._ask(ref, Report()) for ref in cast.strategists]),
             gate=await self._ask(cast.gate, Report()),
             executor=await self._ask(cast.executor, Report()),
             scribe=await self._ask(cast.scribe, Report()),
+            garbage=await self._ask(cast.janitor, Report()),
+            history=None if cast.historian is None else await self._ask(cast.historian, Report()),
             marks=await self._ask(cast.brain, QuoteOf()),
             reconciliation=None,
             journal_agrees=True,
@@ -206,6 +239,7 @@ async def open_engine(
     credentials: Credentials,
     journal: Journal,
     *,
+    playbook: Playbook | None = None,
     ring: Ring | None = None,
     worker: Child | None = None,
     seed: int = 0,
@@ -218,17 +252,19 @@ async def open_engine(
         addresses: where.
         credentials: as whom.
         journal: where it is written down; it stays the caller's, who closes it after the block.
+        playbook: the configured strategies, if they have been read already.
         ring: what ticks come through, if it exists already; it stays the caller's.
         worker: a feed worker that was started ahead with that ring's descriptors.
         seed: of the actors' chance.
         clock: the machine's, unless told otherwise.
 
     Raises:
-        Refused: the ring or a symbol cannot be used; nothing is left running.
+        Refused: the ring, a strategy or a symbol cannot be used; nothing is left running.
         Unavailable: the exchange cannot be reached.
     """
     clock = clock or SystemClock()
     policy = Policy.GATE if config.feed.lossless else Policy.LOSSY
+    playbook = playbook or read_playbook(config)
     ledger = recovery.fold(journal.rows())
     with ExitStack() as opened:
         ring = ring or opened.enter_context(Ring.create(TICK, config.feed.ring_capacity))
@@ -237,7 +273,9 @@ async def open_engine(
         async with BinanceRest(
             addresses.rest, credentials, clock, timeout_s=config.venue.order_timeout_ms / 1000
         ) as rest:
-            parts = _Parts(config, rest, addresses.streams, journal, ledger, ring, reader, feed)
+            parts = _Parts(
+                config, rest, addresses.streams, journal, ledger, playbook, ring, reader, feed
+            )
             async with open_system("aegis", clock=clock, seed=seed) as system:
                 yield Engine(config, await _start(system, parts), journal, parts.bus)
 
@@ -272,12 +310,8 @@ async def _start(system: System, parts: _Parts) -> Cast:
         signal_ttl_ms=config.run.signal_ttl_ms,
         bus=parts.bus,
     )
-    analysis = Analysis(symbols=len(config.symbols), parameters=config.strategy)
-    forbid_compiling()
-    brain = await _spawn(
-        system, "brain", Brain, parts.reader, analysis, config.symbols, gate, parts.bus
-    )
-    for follower in (gate, brain):
+    strategists, brain = await _start_deciding(system, parts, gate)
+    for follower in (gate, brain, *strategists):
         await executor.send(Follow(follower))
     orders = WorkerOrders(
         ring_fd=parts.ring.fd,
@@ -291,7 +325,54 @@ async def _start(system: System, parts: _Parts) -> Cast:
     )
     feed = await _spawn(system, "feed", Feed, orders, parts.feed)
     reconciler = await _spawn(system, "reconciler", Reconciler, rest, executor, scribe, gate)
-    return Cast(feed, brain, gate, executor, reconciler, scribe)
+    historian = None
+    if _has_history(config):
+        wanted = config.symbols, config.strategy.interval_ms, config.feed.history_bars
+        historian = await _spawn(system, "historian", Historian, rest, feed, brain, *wanted)
+    janitor = await _spawn(system, "janitor", Janitor)
+    return Cast(feed, brain, strategists, gate, executor, reconciler, scribe, janitor, historian)
+
+
+def _has_history(config: Config) -> bool:
+    """Whether the exchange has candles such as the analysis makes."""
+    bars = config.strategy
+    return (
+        config.feed.history_bars > 0
+        and bars.bar_kind is BarKind.TIME
+        and interval_name(bars.interval_ms) is not None
+    )
+
+
+async def _start_deciding(
+    system: System, parts: _Parts, gate: ActorRef
+) -> tuple[tuple[ActorRef, ...], ActorRef]:
+    """Start whoever proposes: a Strategist for each strategy in plain Python, and the Brain with the compiled ones."""
+    config, playbook = parts.config, parts.playbook
+    analysis = Analysis(len(config.symbols), config.strategy, playbook.compiled(config.symbols))
+    if _has_history(config):
+        for index in range(len(config.symbols)):
+            analysis.begin_bars_at(index, MAX_EVENT_NS)  # the Historian says when
+    desks = [Desk(plan, config.strategy) for plan in playbook.plans]
+    forbid_compiling()
+    ids = count(1)
+    strategists = await start_strategists(system, desks, gate, ids, parts.bus)
+    brain = await _spawn(
+        system,
+        "brain",
+        Brain,
+        parts.reader,
+        analysis,
+        config.symbols,
+        gate,
+        parts.bus,
+        strategists={
+            symbol: [ref for desk, ref in strategists if symbol in desk.plan.symbols]
+            for symbol in config.symbols
+        },
+        ids=ids,
+        conflate_ms=config.feed.conflate_ms,
+    )
+    return tuple(ref for _, ref in strategists), brain
 
 
 async def _steady_account(rest: BinanceRest) -> tuple[AccountView, int]:

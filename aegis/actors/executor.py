@@ -10,6 +10,8 @@ import attrs
 import structlog
 
 from aegis.actors.delivery import deliver
+from aegis.actors.inquiry import inquire
+from aegis.actors.intents import Intents
 from aegis.actors.order_times import OrderTimes, OrderTimesReport
 from aegis.errors import Refused, Unavailable
 from aegis.kernel import Actor, ActorRef, Level, Priority, on
@@ -19,13 +21,13 @@ from aegis.messages import (
     Approved,
     CancelOrders,
     Cooled,
+    Durable,
     Fingerprint,
     Follow,
     Found,
     NotFound,
     OrderChanged,
     Record,
-    RecordNow,
     Report,
     Resolve,
     StreamBack,
@@ -48,7 +50,6 @@ __all__ = ["Executor", "ExecutorReport", "Listen"]
 Listen = Callable[[Callable[[object], None]], Coroutine[Any, Any, None]]
 """A user stream: runs for ever, and hands each `Updated` and `StreamBack` to the function it is given."""
 
-INTENT_TIMEOUT_S: Final = 5.0
 SEND_AGE_NS_MAX: Final = 1_000_000_000
 """An order whose intent took this long to become durable is not sent any more: the market has moved on."""
 RESOLVE_S: Final = 0.5
@@ -96,7 +97,7 @@ class Executor(Actor):
     """Sends each approved order once, and follows it to its end by reply, by stream and by asking.
 
     Receives: `Approved`, `CancelOrders`, and from its own tasks the replies and the user stream's events.
-    Sends: `RecordNow` (the intent, before the order leaves), `Record`, and `OrderChanged` to its followers;
+    Sends: `RecordNow` (intents, in groups, before their orders leave), `Record`, and `OrderChanged` to its followers;
         publishes `OrderFilled`.
     Owns: the ledger, the requests in flight and the user stream.
     When it dies: the engine stops, and the next start finds every order that may exist in the journal.
@@ -120,14 +121,15 @@ class Executor(Actor):
         self._scribe = scribe
         self._ledger = ledger
         self._bus = bus or Bus()
+        self._intents = Intents(scribe, self._hear)
         self._followers: list[ActorRef] = []
         self._flights: dict[str, _Flight] = {}
-        self._stops = {
-            (order.symbol, order.side): order.stop_price
+        self._guards = {
+            (order.symbol, order.side): (order.stop_price, order.target_price)
             for order in ledger.orders.values()
             if not order.reduce_only
         }
-        """Where a position of a symbol and side is given up: what its last entry said, in an earlier run too."""
+        """Stop and target of a position of a symbol and side: what its last entry said, in an earlier run too."""
         self._counts = dict.fromkeys(
             ("sent", "accepted", "refused", "unknown", "cancelled", "withdrawn", "fills"), 0
         )
@@ -159,23 +161,31 @@ class Executor(Actor):
 
     @on(Approved)
     async def execute(self, approved: Approved) -> None:
-        """Make the intent durable, then send: in that order, always."""
+        """Make the intent durable, together with others that come now; `Durable` says when it is."""
         client_id, ticket = approved.client_id, approved.ticket
-        taken_ns = self.ctx.clock.monotonic_ns()
+        self._times.taken(approved, self.ctx.clock.monotonic_ns())
         self._ledger.intend(Order.intended(client_id, ticket))
         if not ticket.reduce_only:
-            self._stops[ticket.symbol, ticket.side] = ticket.stop_price
-        entry = recovery.intended(client_id, ticket)
-        await self._scribe.ask(RecordNow((entry,)), timeout=INTENT_TIMEOUT_S)
-        durable_ns = self.ctx.clock.monotonic_ns()
-        self._times.written(approved, taken_ns, durable_ns)
-        if durable_ns - approved.created_ns > SEND_AGE_NS_MAX:
-            self._counts["withdrawn"] += 1
-            self._happen(client_id, Happening.REJECTED, "withdrawn: durable too late")
-            return
-        self._counts["sent"] += 1
-        self._flights[client_id] = _Flight(durable_ns)
-        self.ctx.start_soon(self._send, approved, durable_ns)
+            self._guards[ticket.symbol, ticket.side] = ticket.stop_price, ticket.target_price
+        if self._intents.add(approved):
+            self.ctx.start_soon(self._intents.write)
+
+    @on(Durable)
+    async def send(self, durable: Durable) -> None:
+        """Send what is on disk: in that order, always."""
+        now_ns = self.ctx.clock.monotonic_ns()
+        for approved in durable.orders:
+            client_id = approved.client_id
+            self._times.durable(approved, now_ns)
+            is_recalled = self._intents.settle(client_id)
+            if is_recalled or now_ns - approved.created_ns > SEND_AGE_NS_MAX:
+                self._counts["withdrawn"] += 1
+                why = "cancelled before it was sent" if is_recalled else "durable too late"
+                self._happen(client_id, Happening.REJECTED, f"withdrawn: {why}")
+                continue
+            self._counts["sent"] += 1
+            self._flights[client_id] = _Flight(now_ns)
+            self.ctx.start_soon(self._send, approved, now_ns)
 
     async def _send(self, approved: Approved, durable_ns: int) -> None:
         """The one place from which an order leaves; it is never called twice for one id."""
@@ -283,23 +293,11 @@ class Executor(Actor):
 
     async def _ask(self, order: Order) -> None:
         try:
-            view = await self._venue.find(order.symbol, order.client_id)
-            if view is None:  # which alone proves nothing: the list of open orders is asked too
-                resting = await self._venue.open_orders()
-                view = next((v for v in resting if v.client_id == order.client_id), None)
-            if view is None:
-                self._hear(NotFound(order.client_id))
-                return
-            trades = await self._venue.trades_of(order.symbol, order.client_id, view.exchange_id)
-        except (
-            Unavailable,
-            Refused,
-        ) as why:  # a refused question is no answer about the order either
+            self._hear(await inquire(self._venue, order))
+        except (Unavailable, Refused) as why:
             _log.warning("order_not_resolved", order=order.client_id, why=str(why))
             self._flight(order.client_id).asking = False
             self._resolve_later(order.client_id)
-            return
-        self._hear(Found(order.client_id, view.happening, view.filled, tuple(trades)))
 
     def _flight(self, client_id: str) -> _Flight:
         """What is remembered of an order; of one that came back from its end, as little as of an earlier run's."""
@@ -316,11 +314,13 @@ class Executor(Actor):
 
     @on(CancelOrders)
     async def cancel_orders(self, _: CancelOrders) -> int:
-        """Ask the exchange to cancel each order of ours that may still fill."""
-        resting = self._ledger.open_orders()
-        for order in resting:
-            self.ctx.start_soon(self._cancel, order)
-        return len(resting)
+        """Ask the exchange to cancel each order of ours that may still fill; what was not sent yet never will be."""
+        unsent = self._intents.recall()
+        still_open = self._ledger.open_orders()
+        for order in still_open:
+            if order.client_id not in unsent:
+                self.ctx.start_soon(self._cancel, order)
+        return len(still_open)
 
     async def _cancel(self, order: Order) -> None:
         """Whatever the answer is, only an event or a query decides what became of the order."""
@@ -381,10 +381,13 @@ class Executor(Actor):
     def _change(self, client_id: str, symbol: str) -> OrderChanged:
         position = self._ledger.portfolio.position(symbol)
         held = position.quantity
+        guard = self._guards.get((symbol, Side.of(held))) if held else None
+        stop_price, target_price = guard or (None, None)
         return OrderChanged(
             client_id=client_id,
             symbol=symbol,
             signed_remaining=self._ledger.signed_remaining(client_id),
             position=position,
-            stop_price=self._stops.get((symbol, Side.of(held))) if held else None,
+            stop_price=stop_price,
+            target_price=target_price,
         )

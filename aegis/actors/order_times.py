@@ -40,11 +40,16 @@ class OrderTimes:
         self._durable = Latency()
         self._sent = Latency()
         self._answered = Latency()
+        self._taken_ns: dict[str, int] = {}
 
-    def written(self, approved: Approved, taken_ns: int, durable_ns: int) -> None:
-        """An order was taken up, and its intent made durable."""
-        self._judged.add((taken_ns - approved.created_ns) // 1000)
-        self._durable.add((durable_ns - taken_ns) // 1000)
+    def taken(self, approved: Approved, now_ns: int) -> None:
+        """An order was taken up."""
+        self._taken_ns[approved.client_id] = now_ns
+        self._judged.add((now_ns - approved.created_ns) // 1000)
+
+    def durable(self, approved: Approved, now_ns: int) -> None:
+        """Its intent is on disk."""
+        self._durable.add((now_ns - self._taken_ns.pop(approved.client_id)) // 1000)
 
     def answered(self, approved: Approved, durable_ns: int, sent_ns: int, now_ns: int) -> None:
         """An order was sent, and answered in one way or another."""

@@ -57,6 +57,14 @@ SeedOption = Annotated[int, typer.Option("--seed", help="Of the synthetic market
 SymbolsOption = Annotated[
     str | None, typer.Option("--symbols", help="Separated by commas, or a number of them.")
 ]
+StrategyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--strategy",
+        help="breakout, smc, or package.module:Class, in place of the configured ones.",
+        show_default=False,
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 VenueOption = Annotated[str | None, typer.Option("--venue", help="sim, binance-testnet or custom.")]
 LoadOption = Annotated[
@@ -79,6 +87,7 @@ def run(
     for_: ForOption = None,
     seed: SeedOption = 7,
     symbols: SymbolsOption = None,
+    strategy: StrategyOption = None,
     port: Annotated[int, typer.Option("--port", help="Of the shipped exchange.")] = 0,
     load: LoadOption = 0,
     live: Annotated[bool, typer.Option("--live", help="Trade real money.")] = False,
@@ -92,7 +101,7 @@ def run(
 
         if live:
             raise Refused("--live: this version does not trade real money; see README, Limits")
-        settings = _settings(config, venue, symbols)
+        settings = _settings(config, venue, symbols, strategy)
         options = RunOptions(settings, "paper", seed, _seconds(for_), port=port, load=load)
         return _trade(options, as_json=as_json)
 
@@ -104,6 +113,7 @@ def replay(
     recordings: Annotated[list[Path], typer.Argument(help="Recorded frames, gzipped.")],
     speed: Annotated[str, typer.Option("--speed", help="1x, 20x, … or max.")] = "1x",
     config: ConfigOption = None,
+    strategy: StrategyOption = None,
     for_: ForOption = None,
     seed: SeedOption = 7,
     port: Annotated[int, typer.Option("--port", help="Of the shipped exchange.")] = 0,
@@ -116,9 +126,11 @@ def replay(
         from aegis.ops.run import RunOptions
 
         _speed(speed)
-        settings = _settings(config, "sim", None)
+        settings = _settings(config, "sim", None, strategy)
         # A replay waits for its reader: it is about the record, not about keeping up with it.
-        settings = attrs.evolve(settings, feed=attrs.evolve(settings.feed, lossless=True))
+        settings = attrs.evolve(
+            settings, feed=attrs.evolve(settings.feed, lossless=True, history_bars=0)
+        )
         options = RunOptions(
             settings, "replay", seed, _seconds(for_), tuple(recordings), speed, port
         )
@@ -191,7 +203,7 @@ def doctor(
     def go() -> dict[str, Any]:
         from aegis.ops import checks
 
-        return checks.doctor(_settings(config, venue, None), as_json=as_json)
+        return checks.doctor(_settings(config, venue, None, None), as_json=as_json)
 
     _finish(go, as_json=as_json, show=False)
 
@@ -229,9 +241,11 @@ def journal_show(path: Path, as_json: JsonOption = False) -> None:
     _finish(go, as_json=as_json)
 
 
-def _settings(path: Path | None, venue: str | None, symbols: str | None) -> Any:
+def _settings(
+    path: Path | None, venue: str | None, symbols: str | None, strategy: str | None
+) -> Any:
     """The configuration, with the command line's word over the file's."""
-    from aegis.config import VENUES, Config, load
+    from aegis.config import VENUES, Config, StrategyConfig, load
 
     settings = load(path) if path is not None else Config()
     if venue is not None:
@@ -241,6 +255,8 @@ def _settings(path: Path | None, venue: str | None, symbols: str | None) -> Any:
         settings = attrs.evolve(settings, venue=attrs.evolve(settings.venue, name=chosen_venue))
     if symbols is not None:
         settings = attrs.evolve(settings, symbols=_symbols(symbols))
+    if strategy is not None:
+        settings = attrs.evolve(settings, strategies=(StrategyConfig(strategy),))
     return settings
 
 

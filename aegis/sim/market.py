@@ -122,6 +122,12 @@ class SyntheticMarket:
         """The name of what is traded."""
         return self._contract.symbol
 
+    @property
+    def volume_a_minute(self) -> int:
+        """What trades in a minute, in steps, about."""
+        trades = self._trades * _ACTIVE * _STEPS_A_SECOND * 60
+        return max(1, int(trades * self._typical_steps / 8))
+
     def open(self, now_ms: int) -> Quoted:
         """Return the first quote, so that there is a book from the start."""
         self._last = self._requote(now_ms)

@@ -188,7 +188,7 @@ def _kline_limit(params: Params) -> int:
 
 
 def _klines(desk: Desk, params: Params, _now_ms: int) -> object:
-    """Answer from the market's own trades: there is no history from before the venue opened."""
+    """Answer from the market's own trades and the past that a synthetic market begins with."""
     listing = desk.exchange.listing(params.text("symbol"))
     interval = params.text("interval")
     if interval not in INTERVALS_MS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import trio
 
@@ -12,6 +13,7 @@ from aegis.sim.hub import Hub
 from aegis.sim.listing import Listing
 from aegis.sim.market import STEP_MS, Quoted, SyntheticMarket, TapeRate
 from aegis.sim.order import Side, Trade
+from aegis.sim.past import past_of
 from aegis.sim.sequence import Sequence
 from aegis.sim.tape import TapeWriter
 
@@ -27,6 +29,7 @@ class Synthetic:
     def __init__(self, exchange: Exchange, hub: Hub, seed: int, rate: TapeRate) -> None:
         self._exchange = exchange
         self._hub = hub
+        self._seed = seed
         self._update_ids = Sequence()
         self._markets = [self._market(each, seed, rate) for each in exchange.listings.values()]
         self._names = {each: each.lower() for each in exchange.listings}
@@ -42,9 +45,13 @@ class Synthetic:
         )
 
     def open(self, now_ms: int) -> None:
-        """Show the first quotes, so that there is a book before there is a client."""
+        """Show the first quotes, so that there is a book before there is a client, and have a past."""
         for market in self._markets:
-            self._exchange.quoted(market.symbol, market.open(now_ms).quote(), now_ms)
+            first = market.open(now_ms)
+            self._exchange.quoted(market.symbol, first.quote(), now_ms)
+            rng = seeded_random(f"past of {market.symbol} {self._seed}")
+            recall = partial(past_of, rng, now_ms, first.bid, market.volume_a_minute)
+            self._exchange.listings[market.symbol].candles.begin_after(recall)
 
     async def run(self, wall_ms: Callable[[], int]) -> None:
         """Step every market each 10 ms, for ever."""

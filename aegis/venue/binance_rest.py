@@ -12,7 +12,9 @@ from typing import Final, Self, TypeVar
 
 import httpx
 import msgspec
+import numpy as np
 import trio
+from numpy.typing import NDArray
 
 from aegis.errors import Refused, Unavailable
 from aegis.kernel.clock import Clock
@@ -20,6 +22,7 @@ from aegis.orders.instrument import Instrument, plain
 from aegis.orders.order import Ticket, Trade
 from aegis.venue import binance_codec as codec
 from aegis.venue import outcome
+from aegis.venue.klines import KLINES_MAX, interval_name, kline_bars, kline_weight
 from aegis.venue.port import AccountView, OrderView, Placed
 from aegis.venue.signing import Credentials, encode
 from aegis.venue.throttle import Throttle
@@ -31,6 +34,7 @@ CUTOFF_MARGIN_MS: Final = 10_000 + 2_000
 """The exchange gives up a call after 10 s; two more for what nobody wrote down (reliability §0.3)."""
 _NS_PER_MS: Final = 1_000_000
 _CLOSE_S: Final = 1.0
+_WEIGHT_PAUSE_S: Final = 0.1
 
 T = TypeVar("T")
 
@@ -45,6 +49,9 @@ class BinanceRest:
         self._clock = clock
         self._offset_ms = 0
         self._orders = Throttle(limit=240, window_ms=10_000, reserved=40)  # 80 % of 300 in 10 s
+        self._weight = Throttle(
+            limit=1920, window_ms=60_000, reserved=960
+        )  # 80 % of 2,400 a minute
         self._http = httpx.AsyncClient(
             base_url=base_url,
             headers={"X-MBX-APIKEY": credentials.key},
@@ -148,6 +155,21 @@ class BinanceRest:
             raise Refused(f"not traded at {self._http.base_url}: {', '.join(missing)}")
         return {symbol: Instrument.from_exchange_info(rows[symbol]) for symbol in wanted}
 
+    async def klines(self, symbol: str, interval_ms: int, limit: int) -> NDArray[np.void]:
+        """The newest closed candles of a symbol, at most `limit` and at most KLINES_MAX - 1, oldest first: BAR records.
+
+        It waits for its share of the request weight, which leaves most of it to the order path.
+        """
+        interval = interval_name(interval_ms)
+        if interval is None:
+            raise Refused(f"the exchange has no candles of {interval_ms} ms")
+        rows = min(limit + 1, KLINES_MAX)  # the last one still runs
+        while not self._weight.take(self.exchange_ms(), kline_weight(rows)):
+            await trio.sleep(_WEIGHT_PAUSE_S)
+        params = {"symbol": symbol, "interval": interval, "limit": rows}
+        body = await self._get("/fapi/v1/klines", params)
+        return _understood(lambda: kline_bars(body, closed_by_ms=self.exchange_ms()))
+
     async def open_listen_key(self) -> str:
         """The key of the user stream; asking again extends the one that is active by 60 minutes."""
         body = await self._request("POST", "/fapi/v1/listenKey")
@@ -172,9 +194,13 @@ class BinanceRest:
         return outcome.classify(response.status_code, response.content)
 
     def _follow_headers(self, response: httpx.Response) -> None:
-        used = response.headers.get("x-mbx-order-count-10s")
-        if used is not None and used.lstrip("-").isdigit():
-            self._orders.correct(int(used))
+        for name, throttle in (
+            ("x-mbx-order-count-10s", self._orders),
+            ("x-mbx-used-weight-1m", self._weight),
+        ):
+            used = response.headers.get(name, "")
+            if used.lstrip("-").isdigit():
+                throttle.correct(int(used))
 
     async def _get(self, path: str, params: Mapping[str, object]) -> bytes:
         return await self._request("GET", f"{path}?{encode(params)}" if params else path)
@@ -189,6 +215,7 @@ class BinanceRest:
             response = await self._http.request(method, url)
         except httpx.HTTPError as why:
             raise Unavailable(f"{method} {path}: {type(why).__name__}") from None
+        self._follow_headers(response)
         if response.status_code == 200:
             return response.content
         answer = outcome.classify(response.status_code, response.content)

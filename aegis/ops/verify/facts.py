@@ -100,8 +100,8 @@ class Load:
     alive: frozenset[int]
     """Which of these were living processes while the engine traded."""
     loop_thread: int
-    structure_thread: int | None
-    """Native ids; None where the engine does not say."""
+    structure_thread: int
+    """Native ids; 0 before it runs."""
     allocations: Allocations
     signals: int
     orders: int

@@ -90,10 +90,10 @@ def structure_thread(load: Load) -> Line:
     loop, structure = load.loop_thread, load.structure_thread
     return Line(
         "structure's thread",
-        f"{'unknown' if structure is None else structure}, the loop's is {loop}",
+        f"{structure or 'none'}, the loop's is {loop}",
         "another than the loop's",
         _SEEDS,
-        holds=structure not in {None, 0, loop},
+        holds=structure not in {0, loop},
         values={"loop": loop, "structure": structure},
     )
 

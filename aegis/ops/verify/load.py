@@ -124,7 +124,7 @@ def _facts(
         pids=pids,
         alive=frozenset({report.feed.worker_pid, os.getpid(), summary["pids"]["exchange"]}),
         loop_thread=loop_thread,
-        structure_thread=structure_thread_of(report),
+        structure_thread=report.brain.step_thread,
         allocations=Allocations(
             ticks, last.blocks - warm.blocks, last.collections - warm.collections
         ),
@@ -138,12 +138,6 @@ def _facts(
             **{hop: LatencyReport(**latency_us[hop]) for hop in _HOPS},
         },
     )
-
-
-def structure_thread_of(report: EngineReport) -> int | None:
-    """The native id of the thread in which the Brain's step ran, where the engine says it."""
-    found: int | None = getattr(report.brain, "thread_id", None)
-    return found
 
 
 def state_folder() -> Path:

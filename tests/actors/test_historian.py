@@ -1,0 +1,205 @@
+"""The Historian between an exchange that the test scripts and a Brain that a probe stands for, on virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+import pytest
+import trio
+from trio.testing import MockClock
+
+from aegis.actors.feed import FeedReport
+from aegis.actors.historian import GRACE_MS, MARGIN_MS, TRIES, Historian, HistorianReport
+from aegis.errors import Refused, Unavailable
+from aegis.kernel import Actor, ActorRef, Priority, message, on
+from aegis.kernel.kit import Kit, open_kit
+from aegis.market.bars import BAR
+from aegis.messages import BeginBars, PastBars, Report
+
+MINUTE_MS = 60_000
+EXCHANGE_MS = 1_700_000_000_000 - 1_700_000_000_000 % MINUTE_MS + 20_000
+"""When the test begins: twenty seconds into a minute."""
+CANDLES = 5
+
+
+@attrs.define
+class ScriptedExchange:
+    """Has a candle for every minute of every symbol; fails where it is told to."""
+
+    kit: Kit
+    fault: Callable[[str], Exception | None] = lambda _: None
+    asked: list[tuple[str, int]] = attrs.Factory(list)
+
+    def exchange_ms(self) -> int:
+        return EXCHANGE_MS + self.kit.system.clock.monotonic_ns() // 1_000_000
+
+    async def klines(self, symbol: str, interval_ms: int, limit: int) -> npt.NDArray[np.void]:
+        self.asked.append((symbol, limit))
+        await trio.sleep(0.01)
+        if fault := self.fault(symbol):
+            raise fault
+        end_ms = self.exchange_ms() - self.exchange_ms() % interval_ms
+        bars = np.zeros(limit, BAR)
+        bars["start_ns"] = (end_ms - interval_ms * np.arange(limit, 0, -1)) * 1_000_000
+        bars["known_ns"] = bars["start_ns"] + interval_ms * 1_000_000
+        return bars
+
+
+@message(Priority.BACKGROUND)
+class Subscribed:
+    """To the Feed of the test."""
+
+
+class ScriptedFeed(Actor):
+    """Is subscribed once the test says so."""
+
+    def __init__(self) -> None:
+        self._subscribed = False
+
+    @on(Subscribed)
+    async def subscribe(self, _: Subscribed) -> None:
+        self._subscribed = True
+
+    @on(Report)
+    async def report(self, _: Report) -> FeedReport:
+        return FeedReport(0, 0, 0, 0, 0, 0, 0, 0, self._subscribed, ())
+
+
+class Notebook(Actor):
+    """Stands for the Brain: writes down what it is told."""
+
+    def __init__(self, notes: list[object]) -> None:
+        self._notes = notes
+
+    @on(PastBars)
+    @on(BeginBars)
+    async def note(self, said: object) -> None:
+        self._notes.append(said)
+
+
+@attrs.define
+class Stage:
+    kit: Kit
+    exchange: ScriptedExchange
+    feed: ActorRef
+    historian: ActorRef
+    notes: list[object]
+
+    def starts_ms(self, symbol: str) -> list[int]:
+        """When the candles begin that the Brain was given."""
+        past = [each for each in self.notes if isinstance(each, PastBars) and each.symbol == symbol]
+        return [int(start) // 1_000_000 for each in past for start in each.bars["start_ns"]]
+
+    def begin_ms(self) -> int:
+        (begin,) = (each for each in self.notes if isinstance(each, BeginBars))
+        return begin.begin_ns // 1_000_000
+
+
+@asynccontextmanager
+async def open_stage(
+    symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT"),
+    fault: Callable[[str], Exception | None] = lambda _: None,
+) -> AsyncIterator[Stage]:
+    async with open_kit() as kit:
+        notes: list[object] = []
+        exchange = ScriptedExchange(kit, fault)
+        feed = await kit.spawn(ScriptedFeed)
+        brain = await kit.spawn(Notebook, notes)
+        historian = await kit.spawn(Historian, exchange, feed, brain, symbols, MINUTE_MS, CANDLES)
+        yield Stage(kit, exchange, feed, historian, notes)
+
+
+async def report_of(stage: Stage) -> HistorianReport:
+    answers: list[HistorianReport] = []
+
+    async def ask() -> None:
+        answers.append(await stage.historian.ask(Report(), timeout=5))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        await stage.kit.settle()
+    return answers[0]
+
+
+@pytest.mark.parametrize("subscribed_after_s", [0, 15, 39.5, 70])
+async def test_candles_run_up_to_where_bars_begin(
+    mock_clock: MockClock, subscribed_after_s: float
+) -> None:
+    """Whenever the streams stand, the candles end where the first bar made of ticks begins, without hole or overlap."""
+    async with open_stage() as stage:
+        await stage.kit.advance(subscribed_after_s)
+        early = stage.starts_ms("BTCUSDT")
+        assert len(early) == (CANDLES if subscribed_after_s else 0)
+        stage.feed.tell(Subscribed())
+        await stage.kit.advance(150)
+        begin_ms = stage.begin_ms()
+        assert begin_ms % MINUTE_MS == 0
+        assert begin_ms > EXCHANGE_MS + 1000 * subscribed_after_s + MARGIN_MS
+        for symbol in ("BTCUSDT", "ETHUSDT"):
+            starts = stage.starts_ms(symbol)
+            assert starts == list(range(starts[0], begin_ms, MINUTE_MS))
+            assert len(starts) > CANDLES
+        report = await report_of(stage)
+        assert (report.missing, report.joined) == ((), True)
+        assert report.candles == sum(len(stage.starts_ms(s)) for s in ("BTCUSDT", "ETHUSDT"))
+
+
+async def test_bars_begin_before_the_last_candle_is_asked_for(mock_clock: MockClock) -> None:
+    """The Brain is told where its bars begin while that is ahead; the candle before comes when it has closed."""
+    async with open_stage() as stage:
+        stage.feed.tell(Subscribed())
+        await stage.kit.advance(1)
+        begin_ms = stage.begin_ms()
+        assert begin_ms > stage.exchange.exchange_ms()
+        assert stage.starts_ms("BTCUSDT")[-1] < begin_ms - MINUTE_MS
+        await stage.kit.advance((begin_ms + GRACE_MS - 100 - stage.exchange.exchange_ms()) / 1000)
+        assert stage.starts_ms("BTCUSDT")[-1] < begin_ms - MINUTE_MS
+        await stage.kit.advance(1)
+        assert stage.starts_ms("BTCUSDT")[-1] == begin_ms - MINUTE_MS
+
+
+async def test_candles_are_asked_for_again(mock_clock: MockClock) -> None:
+    """An exchange that could not be asked once costs nothing but the time."""
+    asked: list[str] = []
+
+    def fault(symbol: str) -> Exception | None:
+        asked.append(symbol)
+        return Unavailable("no") if len(asked) <= TRIES - 1 else None
+
+    async with open_stage(("BTCUSDT",), fault) as stage:
+        stage.feed.tell(Subscribed())
+        await stage.kit.advance(200)
+        starts = stage.starts_ms("BTCUSDT")
+        assert starts == list(range(starts[0], stage.begin_ms(), MINUTE_MS))
+
+
+@pytest.mark.parametrize("fault", [Unavailable("no"), Refused("no such symbol")])
+async def test_symbol_without_candles_begins_with_a_broken_bar(
+    mock_clock: MockClock, fault: Exception
+) -> None:
+    """What cannot be had is said: the Brain trades on no bar of it that may miss something, and the others go on."""
+    broken = "ETHUSDT"
+    async with open_stage(fault=lambda symbol: fault if symbol == broken else None) as stage:
+        stage.feed.tell(Subscribed())
+        await stage.kit.advance(300)
+        said = [each for each in stage.notes if isinstance(each, PastBars)]
+        assert [each.symbol for each in said if not each.complete] == [broken]
+        assert stage.starts_ms(broken) == []
+        assert stage.starts_ms("BTCUSDT")
+        assert (await report_of(stage)).missing == (broken,)
+
+
+async def test_many_symbols_are_all_asked_for(mock_clock: MockClock) -> None:
+    """More symbols than requests at once: each is asked for twice, with no more candles than are missing."""
+    symbols = tuple(f"COIN{number}USDT" for number in range(30))
+    async with open_stage(symbols) as stage:
+        stage.feed.tell(Subscribed())
+        await stage.kit.advance(150)
+        assert sorted(stage.exchange.asked) == sorted(
+            (symbol, limit) for symbol in symbols for limit in (1, CANDLES)
+        )
