@@ -63,6 +63,8 @@ class RunOptions:
     recordings: tuple[Path, ...] = ()
     speed: str = "1x"
     port: int = 0
+    load: int = 0
+    """Ticks a second of an even market, for measuring; 0: a lively one."""
 
 
 @attrs.define
@@ -183,6 +185,7 @@ async def _open_venue(options: RunOptions, pass_fds: tuple[int, ...]) -> AsyncIt
             recordings=options.recordings,
             speed=options.speed,
             port=options.port,
+            load=options.load,
         )
         async with _held(Child(command)) as exchange, _held(start_worker(pass_fds)) as worker:
             _load_engine()

@@ -63,8 +63,10 @@ def summarise(facts: RunFacts, report: EngineReport, clean: Clean) -> dict[str, 
         **_money(report),
         "latency_us": {
             "tick_to_signal": attrs.asdict(report.brain.tick_to_signal_us),
-            "signal_to_order": attrs.asdict(report.executor.signal_to_order_us),
-            "tick_to_order": attrs.asdict(report.executor.tick_to_order_us),
+            **{
+                name.removesuffix("_us"): each
+                for name, each in attrs.asdict(report.executor.times).items()
+            },
         },
         "garbage": _garbage(report),
         "journal": attrs.asdict(report.scribe),
