@@ -10,58 +10,47 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
-from functools import partial
 from typing import Any, Final
 
 import attrs
 import trio
 
-from aegis.actors.brain import Brain, BrainReport
-from aegis.actors.executor import Executor, ExecutorReport
-from aegis.actors.feed import Feed, FeedRecord, FeedReport
-from aegis.actors.feed_protocol import SocketTerms, WorkerOrders
-from aegis.actors.gate import Gate, GateReport
-from aegis.actors.historian import Historian, HistorianReport
-from aegis.actors.reconciler import Reconciler, Reconciliation
-from aegis.actors.scribe import Scribe, ScribeReport
-from aegis.actors.user_stream import listen_to_account
-from aegis.compiled import forbid_compiling
+from aegis.actors.brain import BrainReport
+from aegis.actors.executor import ExecutorReport
+from aegis.actors.feed import FeedRecord, FeedReport
+from aegis.actors.garbage import GarbageReport
+from aegis.actors.gate import GateReport
+from aegis.actors.historian import HistorianReport
+from aegis.actors.reconciler import Reconciliation
+from aegis.actors.scribe import ScribeReport
+from aegis.actors.strategist import StrategistReport
 from aegis.config import Config
 from aegis.errors import Refused, Unavailable
-from aegis.kernel import ActorRef, System, open_system
+from aegis.kernel import ActorRef, open_system
 from aegis.kernel.bus import Bus
-from aegis.kernel.clock import Clock, SystemClock, seeded_random
+from aegis.kernel.clock import Clock, SystemClock
 from aegis.kernel.process import Child
-from aegis.market.analysis import Analysis
 from aegis.market.book_top import BOOK_TOP, BookTops
-from aegis.market.parameters import BarKind
-from aegis.market.records import MAX_EVENT_NS, TICK
+from aegis.market.records import TICK
 from aegis.messages import (
     CancelOrders,
     ClosePositions,
     Fingerprint,
-    Follow,
     Halt,
     QuoteOf,
     Reconcile,
-    Record,
     Report,
     Seal,
 )
-from aegis.orders.ids import ClientIds
-from aegis.orders.ledger import Ledger
+from aegis.playbook import Playbook, read_playbook
 from aegis.shm import Policy, Ring
 from aegis.shm.board import Board
-from aegis.shm.reader import Reader
+from aegis.staging import Parts, start
 from aegis.store import recovery
 from aegis.store.journal import Entry, Journal
-from aegis.topology import ROLES, Cast
+from aegis.topology import Cast
 from aegis.venue.addresses import Addresses
-from aegis.venue.backoff import Backoff
 from aegis.venue.binance_rest import BinanceRest
-from aegis.venue.binance_streams import depth_streams, tick_streams
-from aegis.venue.klines import interval_name
-from aegis.venue.port import AccountView
 from aegis.venue.signing import Credentials
 
 __all__ = ["Engine", "EngineReport", "open_engine"]
@@ -77,9 +66,11 @@ class EngineReport:
 
     feed: FeedReport
     brain: BrainReport
+    strategists: tuple[StrategistReport, ...]
     gate: GateReport
     executor: ExecutorReport
     scribe: ScribeReport
+    garbage: GarbageReport
     history: HistorianReport | None
     """None where no candles are loaded."""
     marks: dict[str, float]
@@ -88,24 +79,20 @@ class EngineReport:
     journal_agrees: bool
     """Whether the fold of the journal is the live state; True while the engine runs."""
 
+    @property
+    def proposed(self) -> int:
+        """Signals, whoever proposed them."""
+        return self.brain.proposed + sum(each.proposed for each in self.strategists)
 
-@attrs.frozen
-class _Parts:
-    """What the actors are made of."""
+    @property
+    def superseded(self) -> int:
+        """Of these, those that a newer one replaced before they were judged."""
+        return self.brain.superseded + sum(each.superseded for each in self.strategists)
 
-    config: Config
-    rest: BinanceRest
-    streams_url: str
-    journal: Journal
-    ledger: Ledger
-    ring: Ring
-    reader: Reader
-    feed: FeedRecord
-    rest_url: str
-    board: Board | None
-    """Where the worker shows the tops of the order books, if it keeps any."""
-    books: BookTops | None
-    bus: Bus = attrs.Factory(Bus)
+    @property
+    def unsent(self) -> int:
+        """Of these, those that found the Gate gone."""
+        return self.brain.unsent + sum(each.unsent for each in self.strategists)
 
 
 class Engine:
@@ -141,7 +128,8 @@ class Engine:
             await self._settle()
             if self._config.run.on_stop == "close":
                 await self._close_positions()
-        await self._ask(cast.brain, Halt(why))
+        for proposer in (cast.brain, *cast.strategists):
+            await self._ask(proposer, Halt(why))
         await self._last_verdicts()
         agreement = await self._compare()
         report = await self._report()
@@ -180,8 +168,8 @@ class Engine:
 
     async def _last_verdicts(self) -> None:
         """Wait until the Gate has judged every signal that reached it."""
-        brain: BrainReport = await self._ask(self._cast.brain, Report())
-        due = brain.proposed - brain.superseded - brain.unsent
+        report = await self._report()
+        due = report.proposed - report.superseded - report.unsent
         with trio.move_on_after(_ASK_S):
             while True:
                 gate: GateReport = await self._ask(self._cast.gate, Report())
@@ -202,9 +190,11 @@ class Engine:
         return EngineReport(
             feed=await self._ask(cast.feed, Report()),
             brain=await self._ask(cast.brain, Report()),
+            strategists=tuple([await self._ask(ref, Report()) for ref in cast.strategists]),
             gate=await self._ask(cast.gate, Report()),
             executor=await self._ask(cast.executor, Report()),
             scribe=await self._ask(cast.scribe, Report()),
+            garbage=await self._ask(cast.janitor, Report()),
             history=None if cast.historian is None else await self._ask(cast.historian, Report()),
             marks=await self._ask(cast.brain, QuoteOf()),
             reconciliation=None,
@@ -222,6 +212,7 @@ async def open_engine(
     credentials: Credentials,
     journal: Journal,
     *,
+    playbook: Playbook | None = None,
     ring: Ring | None = None,
     board: Board | None = None,
     worker: Child | None = None,
@@ -235,6 +226,7 @@ async def open_engine(
         addresses: where.
         credentials: as whom.
         journal: where it is written down; it stays the caller's, who closes it after the block.
+        playbook: the configured strategies, if they have been read already.
         ring: what ticks come through, if it exists already; it stays the caller's.
         board: what the order books are shown on, if it exists already: a row a symbol, at least.
         worker: a feed worker that was started ahead with the descriptors of both.
@@ -242,11 +234,12 @@ async def open_engine(
         clock: the machine's, unless told otherwise.
 
     Raises:
-        Refused: the ring or a symbol cannot be used; nothing is left running.
+        Refused: the ring, a strategy or a symbol cannot be used; nothing is left running.
         Unavailable: the exchange cannot be reached.
     """
     clock = clock or SystemClock()
     policy = Policy.GATE if config.feed.lossless else Policy.LOSSY
+    playbook = playbook or read_playbook(config)
     ledger = recovery.fold(journal.rows())
     with ExitStack() as opened:
         ring = ring or opened.enter_context(Ring.create(TICK, config.feed.ring_capacity))
@@ -264,12 +257,13 @@ async def open_engine(
         async with BinanceRest(
             addresses.rest, credentials, clock, timeout_s=config.venue.order_timeout_ms / 1000
         ) as rest:
-            parts = _Parts(
+            parts = Parts(
                 config=config,
                 rest=rest,
                 streams_url=addresses.streams,
                 journal=journal,
                 ledger=ledger,
+                playbook=playbook,
                 ring=ring,
                 reader=reader,
                 feed=feed,
@@ -278,112 +272,4 @@ async def open_engine(
                 books=books,
             )
             async with open_system("aegis", clock=clock, seed=seed) as system:
-                yield Engine(config, await _start(system, parts), journal, parts.bus, books)
-
-
-async def _start(system: System, parts: _Parts) -> Cast:
-    """Ask the exchange what is true, then start the actors from the end of the flow to its beginning."""
-    config, rest = parts.config, parts.rest
-    await rest.sync_clock()
-    instruments = await rest.instruments(config.symbols)
-    account, at_ms = await _steady_account(rest)
-    scribe = await _spawn(system, "scribe", Scribe, parts.journal)
-    opening = (
-        Entry("run_started", {"run": parts.journal.run, "symbols": list(config.symbols)}),
-        recovery.adopted(account.wallet, account.positions, at_ms),
-    )
-    await scribe.send(Record(opening))
-    parts.ledger.adopt(account.wallet, account.positions, at_ms)
-    backoff = Backoff(seeded_random("user stream"))
-    listen = partial(listen_to_account, parts.streams_url, rest.open_listen_key, backoff)
-    executor = await _spawn(
-        system, "executor", Executor, rest, listen, scribe, parts.ledger, parts.bus
-    )
-    gate = await _spawn(
-        system,
-        "gate",
-        Gate,
-        executor,
-        scribe,
-        instruments=instruments,
-        limits=config.limits,
-        ids=ClientIds(parts.journal.run),
-        signal_ttl_ms=config.run.signal_ttl_ms,
-        bus=parts.bus,
-    )
-    analysis = Analysis(len(config.symbols), config.strategy, books=parts.books)
-    forbid_compiling()
-    if with_history := _has_history(config):
-        for index in range(len(config.symbols)):
-            analysis.begin_bars_at(index, MAX_EVENT_NS)  # the Historian says when
-    brain = await _spawn(
-        system, "brain", Brain, parts.reader, analysis, config.symbols, gate, parts.bus
-    )
-    for follower in (gate, brain):
-        await executor.send(Follow(follower))
-    orders = _worker_orders(config, parts)
-    feed = await _spawn(system, "feed", Feed, orders, parts.feed)
-    reconciler = await _spawn(system, "reconciler", Reconciler, rest, executor, scribe, gate)
-    historian = None
-    if with_history:
-        wanted = config.symbols, config.strategy.interval_ms, config.feed.history_bars
-        historian = await _spawn(system, "historian", Historian, rest, feed, brain, *wanted)
-    return Cast(feed, brain, gate, executor, reconciler, scribe, historian)
-
-
-def _has_history(config: Config) -> bool:
-    """Whether the exchange has candles such as the analysis makes."""
-    bars = config.strategy
-    return (
-        config.feed.history_bars > 0
-        and bars.bar_kind is BarKind.TIME
-        and interval_name(bars.interval_ms) is not None
-    )
-
-
-def _worker_orders(config: Config, parts: _Parts) -> WorkerOrders:
-    """All that the feed worker has to know."""
-    feed = config.feed
-    deadlines_ms = {
-        "markPrice": feed.mark_silence_ms,
-        "bookTicker": feed.quote_silence_ms,
-        "aggTrade": feed.trade_silence_ms,
-        "trade": feed.trade_silence_ms,
-    }
-    streams = tick_streams(config.symbols, feed.trade_stream)
-    if feed.depth:
-        streams += depth_streams(config.symbols, feed.depth)
-    return WorkerOrders(
-        ring_fd=parts.ring.fd,
-        wake_fds=parts.ring.wake_fds,
-        streams_url=parts.streams_url,
-        streams=tuple(streams),
-        symbols=config.symbols,
-        lossless=feed.lossless,
-        terms=SocketTerms(
-            silence_ms=feed.silence_ms,
-            deadlines_ms=deadlines_ms,
-            lifetime_s=feed.socket_lifetime_s,
-        ),
-        broken_before=False,
-        streams_per_socket=feed.streams_per_socket,
-        future_ms=feed.future_ms,
-        jump_sigmas=feed.jump_sigmas,
-        board_fd=parts.board.fd if feed.depth and parts.board is not None else -1,
-        rest_url=parts.rest_url,
-    )
-
-
-async def _steady_account(rest: BinanceRest) -> tuple[AccountView, int]:
-    """The account, and a moment of exchange time at which it was like that: what traded before is in it."""
-    while True:
-        before = await rest.account()
-        at_ms = rest.exchange_ms()
-        if await rest.account() == before:
-            return before, at_ms
-
-
-async def _spawn(
-    system: System, name: str, actor: type[Any], *args: object, **kwargs: object
-) -> ActorRef:
-    return await system.spawn(actor, *args, name=name, policy=ROLES[name].policy, **kwargs)
+                yield Engine(config, await start(system, parts), journal, parts.bus, books)

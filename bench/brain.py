@@ -36,6 +36,13 @@ def contestants(scale: float) -> list[Contestant]:
         ours(ALL, "ns", work.step_candles, minutes),
         ours("a candle, everything, 1 symbol", "ns", work.step_candles, minutes * 10, 1),
         ours("close of 300 symbols, p99", "us", work.step_close_p99, minutes),
+        Contestant(
+            "step without a rule",
+            "a candle, everything, 1 symbol",
+            "ns",
+            partial(work.step_candles, minutes * 10, 1, ()),
+        ),
+        ours("a bar to a strategy in Python", "us", work.desk_bars, 20),
         ours("a tick, 4096 in a call", "ns", work.step_ticks, ticks, 4096),
         ours("a tick, 64 in a call", "ns", work.step_ticks, ticks // 4, 64),
         ours("a tick, 1 in a call", "ns", work.step_ticks, ticks // 16, 1),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -40,6 +39,7 @@ from aegis.venue.signing import Credentials
 
 if TYPE_CHECKING:
     from aegis.engine import Engine, EngineReport
+    from aegis.playbook import Playbook
 
 __all__ = ["RunOptions", "run"]
 
@@ -63,6 +63,8 @@ class RunOptions:
     recordings: tuple[Path, ...] = ()
     speed: str = "1x"
     port: int = 0
+    load: int = 0
+    """Ticks a second of an even market, for measuring; 0: a lively one."""
 
 
 @attrs.define
@@ -100,6 +102,7 @@ async def run(options: RunOptions, screen: Screen) -> dict[str, Any] | None:
 async def _trade(options: RunOptions, ending: _Ending, screen: Screen) -> None:
     """Open the exchange and the engine, trade until asked to end, and wind down."""
     clock = SystemClock()
+    playbook = _read_playbook(options.config)
     path = _journal_path(options, clock.wall_ns())
     with (
         closing(Journal(path)) as journal,
@@ -115,12 +118,12 @@ async def _trade(options: RunOptions, ending: _Ending, screen: Screen) -> None:
                 venue.addresses,
                 venue.credentials,
                 journal,
+                playbook=playbook,
                 ring=ring,
                 board=board,
                 worker=venue.worker,
                 seed=options.seed,
             ) as engine:
-                gc.freeze()  # what is here now stays: the collector need not look at it again
                 began_ns = clock.monotonic_ns()
                 with screen:
                     await _until_asked(engine, venue.shipped, options, ending, screen)
@@ -182,6 +185,7 @@ async def _open_venue(options: RunOptions, pass_fds: tuple[int, ...]) -> AsyncIt
             recordings=options.recordings,
             speed=options.speed,
             port=options.port,
+            load=options.load,
         )
         async with _held(Child(command)) as exchange, _held(start_worker(pass_fds)) as worker:
             _load_engine()
@@ -226,6 +230,13 @@ def _load_engine() -> Callable[..., AbstractAsyncContextManager[Engine]]:
     from aegis.engine import open_engine  # noqa: PLC0415  # importing is what this is for
 
     return open_engine
+
+
+def _read_playbook(config: Config) -> Playbook:
+    """Find the strategies: whatever is wrong with one is said before anything is started."""
+    from aegis.playbook import read_playbook  # noqa: PLC0415  # it imports numba
+
+    return read_playbook(config)
 
 
 def _compile_kernels() -> None:

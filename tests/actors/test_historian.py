@@ -66,24 +66,9 @@ class ScriptedFeed(Actor):
 
     @on(Report)
     async def report(self, _: Report) -> FeedReport:
-        return FeedReport(
-            worker_pid=0,
-            restarts=0,
-            ticks=0,
-            dropped=0,
-            malformed=0,
-            future=0,
-            outliers=0,
-            strangers=0,
-            duplicates=0,
-            late=0,
-            holes=0,
-            gaps=0,
-            connects=0,
-            subscribed=self._subscribed,
-            quarantine=(),
-            shards=(),
-        )
+        figures = dict.fromkeys((field.name for field in attrs.fields(FeedReport)), 0)
+        told = {"subscribed": self._subscribed, "quarantine": (), "shards": (), "books": None}
+        return FeedReport(**(figures | told))  # type: ignore[arg-type]
 
 
 class Notebook(Actor):
