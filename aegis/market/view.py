@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from aegis.market.analysis import Analysis
 from aegis.market.bars import FLAG_BROKEN, HISTORY
+from aegis.market.book_top import NO_TOP, BookTop, BookTops
 from aegis.market.closings import QUOTE_FIELDS
 from aegis.market.events import LOG
 from aegis.market.features import NAMED
@@ -168,11 +169,20 @@ class View:
         index: the symbol's row in it.
         symbol: its name.
         holding: its position.
+        books: where the tops of the order books are read, if there are any.
     """
 
-    def __init__(self, analysis: Analysis, index: int, symbol: str, holding: Holding) -> None:
+    def __init__(
+        self,
+        analysis: Analysis,
+        index: int,
+        symbol: str,
+        holding: Holding,
+        books: BookTops | None = None,
+    ) -> None:
         self.symbol: Final = symbol
         self.position: Final = holding
+        self._books = books
         self._analysis = analysis
         self._index = index
         self._row: np.void = analysis.frozen[index]
@@ -192,6 +202,14 @@ class View:
     def close(self) -> float:
         """The close of the bar."""
         return float(self.bar["close"])
+
+    @property
+    def book(self) -> BookTop:
+        """The top of the symbol's order book as it is now: newer than the bar.
+
+        It is not `valid` where no book is kept (`feed.depth`, and no backtest keeps any), and while it is not known.
+        """
+        return NO_TOP if self._books is None else self._books.of(self.symbol)
 
     @property
     def is_broken(self) -> bool:
