@@ -18,6 +18,7 @@ import attrs
 import trio
 
 from aegis.actors.brain import Brain, BrainReport
+from aegis.actors.delivery import ask_again
 from aegis.actors.executor import Executor, ExecutorReport
 from aegis.actors.feed import Feed, FeedRecord, FeedReport
 from aegis.actors.feed_protocol import WorkerOrders
@@ -153,7 +154,7 @@ class Engine:
             if self._config.run.on_stop == "close":
                 await self._close_positions()
         for proposer in (cast.brain, *cast.strategists):
-            await self._ask(proposer, Halt(why))
+            await ask_again(proposer, Halt(why), _ASK_S)
         await self._last_verdicts()
         agreement = await self._compare()
         report = await self._report()
@@ -192,8 +193,8 @@ class Engine:
 
     async def _last_verdicts(self) -> None:
         """Wait until the Gate has judged every signal that reached it."""
-        report = await self._report()
-        due = report.proposed - report.superseded - report.unsent
+        proposers = [await self._ask(self._cast.brain, Report()), *await self._strategists()]
+        due = sum(each.proposed - each.superseded - each.unsent for each in proposers)
         with trio.move_on_after(_ASK_S):
             while True:
                 gate: GateReport = await self._ask(self._cast.gate, Report())
@@ -214,7 +215,7 @@ class Engine:
         return EngineReport(
             feed=await self._ask(cast.feed, Report()),
             brain=await self._ask(cast.brain, Report()),
-            strategists=tuple([await self._ask(ref, Report()) for ref in cast.strategists]),
+            strategists=await self._strategists(),
             gate=await self._ask(cast.gate, Report()),
             executor=await self._ask(cast.executor, Report()),
             scribe=await self._ask(cast.scribe, Report()),
@@ -223,6 +224,11 @@ class Engine:
             reconciliation=None,
             journal_agrees=True,
         )
+
+    async def _strategists(self) -> tuple[StrategistReport, ...]:
+        """Their reports; one whose strategy fails just now is asked again."""
+        refs = self._cast.strategists
+        return tuple([await ask_again(ref, Report(), _ASK_S) for ref in refs])
 
     async def _ask(self, ref: ActorRef, question: object, timeout: float = _ASK_S) -> Any:
         return await ref.ask(question, timeout=timeout)
