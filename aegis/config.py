@@ -62,6 +62,9 @@ class FeedConfig:
     wait; what the Brain could not read in time is counted as lost."""
     silence_ms: int = 10_000
     """A market socket without a frame for this long is replaced."""
+    conflate_ms: int = 100
+    """Whoever listens to updates is told the latest of each symbol so often, in exchange time, with all that its trades
+    say to a bar; 0: each tick by itself. Bars and strategies see every tick, whatever this is."""
     history_bars: int = 500
     """So many of the exchange's own candles are loaded at the start, where it has candles of this length (from one
     minute on); 0: none."""

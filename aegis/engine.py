@@ -371,6 +371,7 @@ async def _start_deciding(
             for symbol in config.symbols
         },
         ids=ids,
+        conflate_ms=config.feed.conflate_ms,
     )
     return tuple(ref for _, ref in strategists), brain
 

@@ -29,6 +29,7 @@ __all__ = [
     "BeginBars",
     "CancelOrders",
     "ClosePositions",
+    "ClosingsReady",
     "Cooled",
     "Durable",
     "Fingerprint",
@@ -46,10 +47,12 @@ __all__ = [
     "Resolve",
     "Seal",
     "Signal",
+    "SignalsReady",
     "StreamBack",
     "Sweep",
     "TicksReady",
     "Updated",
+    "UpdatesReady",
     "WorkerLine",
 ]
 
@@ -59,6 +62,21 @@ __all__ = [
 @message(Priority.INGEST)
 class TicksReady:
     """Brain, to itself: the ring has records."""
+
+
+@message(Priority.ANALYSIS)
+class SignalsReady:
+    """Brain, to itself: its thread has found something."""
+
+
+@message(Priority.ANALYSIS)
+class ClosingsReady:
+    """Brain, to itself: its thread has closed bars that somebody follows."""
+
+
+@message(Priority.INGEST)
+class UpdatesReady:
+    """Brain, to itself: windows are over, and somebody listens."""
 
 
 @message(Priority.ANALYSIS)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from aegis.compiled import entry_point
 from aegis.errors import check
+from aegis.market import commands
 from aegis.market.bars import BAR, HISTORY
 from aegis.market.breakout import breakout_rule
 from aegis.market.closings import QUOTE_FIELDS
@@ -18,20 +19,14 @@ from aegis.market.parameters import Parameters
 from aegis.market.records import TICK
 from aegis.market.rules import Rule, place_rules
 from aegis.market.signals import MAX_SIGNALS, OUTBOX
-from aegis.market.state import (
-    arm_stop,
-    begin_bars_at,
-    break_bar,
-    disarm_stop,
-    empty_state,
-    parameter_record,
-)
+from aegis.market.state import empty_state, parameter_record
 from aegis.market.step import step, take_bars
 
 __all__ = ["Analysis"]
 
 _step = entry_point(step)
 _take_bars = entry_point(take_bars)
+_obey = entry_point(commands.obey)
 
 _ROW_COUNTS: Final = (
     "ticks",
@@ -141,21 +136,33 @@ class Analysis:
         self._one_bar[0] = closing["bar"]
         self.take_bars(self._one_symbol, self._one_bar)
 
+    def obey(self, orders: NDArray[np.void]) -> None:
+        """Do what is told besides ticks: see `aegis.market.commands`. `closings` are then those of past bars.
+
+        Args:
+            orders: a contiguous COMMAND array.
+        """
+        check(
+            orders.dtype == commands.COMMAND and orders.flags.c_contiguous,
+            "commands are COMMAND records",
+        )
+        _obey(orders, len(orders), self.state, self.parameter_record, self.outbox)
+
     def begin_bars_at(self, symbol: int, begin_ns: int) -> None:
-        """Make bars from a time on: see `aegis.market.state.begin_bars_at`."""
-        begin_bars_at(self.state, symbol, begin_ns)
+        """Make bars from a time on: see `aegis.market.commands.begin_bars_at`."""
+        self.obey(commands.begin_bars_at(symbol, begin_ns))
 
     def break_bar(self, symbol: int) -> None:
-        """Say that bars before are missing: see `aegis.market.state.break_bar`."""
-        break_bar(self.state, symbol)
+        """Say that bars before are missing: see `aegis.market.commands.break_bar`."""
+        self.obey(commands.break_bar(symbol))
 
     def arm_stop(self, symbol: int, side: int, price: float, target: float | None = None) -> None:
-        """Guard an open position: see `aegis.market.state.arm_stop`."""
-        arm_stop(self.state, symbol, side, price, target)
+        """Guard an open position: see `aegis.market.commands.arm_stop`."""
+        self.obey(commands.arm_stop(symbol, side, price, target))
 
     def disarm_stop(self, symbol: int) -> None:
         """Guard nothing: the position is closed."""
-        disarm_stop(self.state, symbol)
+        self.obey(commands.disarm_stop(symbol))
 
     def row(self, symbol: int) -> np.void:
         """The live ROW of a symbol: a view, by field name, of what the step keeps writing."""

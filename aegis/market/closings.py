@@ -29,7 +29,8 @@ CLOSING: Final = np.dtype(
         ("ask_size", "<f8"),
         ("order_flow", "<f8"),  # of the bar
         ("recv_us", "<u4"),  # receive stamp of the tick that closed it
-        ("symbol", "<u4"),
+        ("symbol", "<u2"),
+        ("is_past", "<u2"),  # 1: over before we came, an exchange's own candle
     ],
     align=True,
 )
@@ -54,3 +55,4 @@ def write_closing(outbox: Any, row: Any, bar: Any) -> None:
     closing.order_flow = row.flow.order_flow
     closing.recv_us = row.recv_us
     closing.symbol = row.symbol
+    closing.is_past = 0

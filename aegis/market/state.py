@@ -23,10 +23,6 @@ __all__ = [
     "PARAMETERS",
     "ROW",
     "RULE",
-    "arm_stop",
-    "begin_bars_at",
-    "break_bar",
-    "disarm_stop",
     "empty_state",
     "parameter_record",
 ]
@@ -124,64 +120,3 @@ def empty_state(symbols: int) -> NDArray[np.void]:
         structure[zones]["trigger"] = -math.inf
     structure["pools"]["trigger"] = math.inf
     return state
-
-
-def arm_stop(
-    state: NDArray[np.void], symbol: int, side: int, price: float, target: float | None = None
-) -> None:
-    """Guard an open position: the next tick at or beyond `price` writes one EXIT signal, and disarms stop and target.
-
-    So does the next quote at which `target` can be had. Call it from the thread that steps, or between two steps: a hit
-    of the old stop at the same moment would disarm the new one. Each price is one aligned 8-byte store with no flag
-    beside it, so it is never seen half set.
-
-    Args:
-        state: a ROW array.
-        symbol: the row.
-        side: of the position, +1 long, -1 short. The other side's stop is disarmed.
-        price: of the stop, above 0.
-        target: where the position takes its profit, above 0; None for nowhere.
-
-    Raises:
-        ValueError: for another side or an impossible price; nothing changes.
-    """
-    if side not in (1, -1) or not 0.0 < price < math.inf:
-        message = f"a stop needs side +1 or -1 and a price above 0, not {side} and {price}"
-        raise ValueError(message)
-    if target is not None and not 0.0 < target < math.inf:
-        message = f"a target needs a price above 0, not {target}"
-        raise ValueError(message)
-    row = state[symbol]
-    row["target_long"] = target if target is not None and side > 0 else math.inf
-    row["target_short"] = target if target is not None and side < 0 else -math.inf
-    row["stop_long"] = price if side > 0 else -math.inf
-    row["stop_short"] = price if side < 0 else math.inf
-
-
-def disarm_stop(state: NDArray[np.void], symbol: int) -> None:
-    """Guard nothing: the position is closed."""
-    row = state[symbol]
-    row["stop_long"] = -math.inf
-    row["stop_short"] = math.inf
-    row["target_long"] = math.inf
-    row["target_short"] = -math.inf
-
-
-def begin_bars_at(state: NDArray[np.void], symbol: int, begin_ns: int) -> None:
-    """Make no bar of what trades before a time, and whole ones from there on; what forms now is dropped.
-
-    Call it from the thread that steps, or between two steps, while ticks come in without a gap: the bar that begins
-    at `begin_ns` then has all its trades, and is not broken.
-    """
-    row = state[symbol]
-    row["begin_ns"] = begin_ns
-    row["forming"]["trades"] = 0
-    row["forming"]["flags"] = 0
-    row["gap"] = 0
-
-
-def break_bar(state: NDArray[np.void], symbol: int) -> None:
-    """Mark the bar that forms, or the next one, as broken: something before it is missing."""
-    row = state[symbol]
-    row["gap"] = FLAG_BROKEN
-    row["forming"]["flags"] |= FLAG_BROKEN

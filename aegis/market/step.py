@@ -28,7 +28,7 @@ from aegis.market.signals import OUTBOX, Reason, SignalKind, write_signal
 from aegis.market.state import PARAMETERS, ROW
 from aegis.market.structure import update_structure
 
-__all__ = ["step", "take_bars"]
+__all__ = ["step", "take_bar", "take_bars"]
 
 _QUOTE: Final = constant(TickKind.QUOTE)
 _TRADE: Final = constant(TickKind.TRADE)
@@ -49,9 +49,15 @@ def end_of(bar: Any, parameters: Any) -> int:
     return bar.known_ns  # type: ignore[no-any-return]
 
 
-@inlined
+@compiled(
+    numba.types.void(*(numba.from_dtype(kind) for kind in (ROW, BAR, PARAMETERS, OUTBOX))),
+    nogil=True,
+)
 def close_bar(row: Any, bar: Any, parameters: Any, outbox: Any) -> None:
-    """Take a closed bar into everything that is kept by bars, then ask the rules, and tell who follows."""
+    """Take a closed bar into everything that is kept by bars, then ask the rules, and tell who follows.
+
+    Compiled once and called by each kernel below: most of what there is to compile is in here.
+    """
     number = row.bars
     row.bars += 1
     row.closed_ns = end_of(bar, parameters)
@@ -243,6 +249,16 @@ def fits(row: Any, bar: Any, parameters: Any) -> bool:
     return bool(bar.start_ns >= row.closed_ns and is_before)
 
 
+@inlined
+def take_bar(row: Any, bar: Any, parameters: Any, outbox: Any) -> None:
+    """Take a closed bar as it is, if it is possible and fits; otherwise count it."""
+    if bar_holds(bar) and fits(row, bar, parameters):
+        close_bar(row, bar, parameters, outbox)
+        row.start_ns = max(row.start_ns, row.closed_ns)
+    else:
+        outbox.bars_refused += 1
+
+
 @compiled(
     numba.types.int64(
         array_of(BAR, readonly=True),
@@ -277,10 +293,5 @@ def take_bars(bars: Any, symbols: Any, count: int, state: Any, parameters: Any, 
         if symbols[position] >= state.shape[0]:
             outbox[0].strays += 1
             continue
-        row, bar = state[symbols[position]], bars[position]
-        if not bar_holds(bar) or not fits(row, bar, parameters[0]):
-            outbox[0].bars_refused += 1
-            continue
-        close_bar(row, bar, parameters[0], outbox[0])
-        row.start_ns = max(row.start_ns, row.closed_ns)
+        take_bar(state[symbols[position]], bars[position], parameters[0], outbox[0])
     return outbox[0].written  # type: ignore[no-any-return]
