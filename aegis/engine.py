@@ -22,8 +22,10 @@ from aegis.actors.delivery import ask_again
 from aegis.actors.executor import Executor, ExecutorReport
 from aegis.actors.feed import Feed, FeedRecord, FeedReport
 from aegis.actors.feed_protocol import WorkerOrders
+from aegis.actors.garbage import GarbageReport
 from aegis.actors.gate import Gate, GateReport
 from aegis.actors.historian import Historian, HistorianReport
+from aegis.actors.janitor import Janitor
 from aegis.actors.reconciler import Reconciler, Reconciliation
 from aegis.actors.scribe import Scribe, ScribeReport
 from aegis.actors.strategist import StrategistReport, start_strategists
@@ -84,6 +86,7 @@ class EngineReport:
     gate: GateReport
     executor: ExecutorReport
     scribe: ScribeReport
+    garbage: GarbageReport
     history: HistorianReport | None
     """None where no candles are loaded."""
     marks: dict[str, float]
@@ -219,6 +222,7 @@ class Engine:
             gate=await self._ask(cast.gate, Report()),
             executor=await self._ask(cast.executor, Report()),
             scribe=await self._ask(cast.scribe, Report()),
+            garbage=await self._ask(cast.janitor, Report()),
             history=None if cast.historian is None else await self._ask(cast.historian, Report()),
             marks=await self._ask(cast.brain, QuoteOf()),
             reconciliation=None,
@@ -331,7 +335,8 @@ async def _start(system: System, parts: _Parts) -> Cast:
     if _has_history(config):
         wanted = config.symbols, config.strategy.interval_ms, config.feed.history_bars
         historian = await _spawn(system, "historian", Historian, rest, feed, brain, *wanted)
-    return Cast(feed, brain, strategists, gate, executor, reconciler, scribe, historian)
+    janitor = await _spawn(system, "janitor", Janitor)
+    return Cast(feed, brain, strategists, gate, executor, reconciler, scribe, janitor, historian)
 
 
 def _has_history(config: Config) -> bool:

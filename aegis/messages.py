@@ -51,6 +51,7 @@ __all__ = [
     "StreamBack",
     "Sweep",
     "TicksReady",
+    "Tidy",
     "Updated",
     "UpdatesReady",
     "WorkerLine",
@@ -223,6 +224,11 @@ class StreamBack:
 @message(Priority.BACKGROUND)
 class Sweep:
     """Timer: look for orders that have been open for longer than they should be."""
+
+
+@message(Priority.BACKGROUND)
+class Tidy:
+    """Timer of the Janitor: see whether this is a moment to collect garbage."""
 
 
 # ── commands and questions ───────────────────────────────────────────────────────────────────────────────────────

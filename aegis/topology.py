@@ -26,6 +26,7 @@ from aegis.actors.executor import Executor
 from aegis.actors.feed import Feed
 from aegis.actors.gate import Gate
 from aegis.actors.historian import Historian
+from aegis.actors.janitor import Janitor
 from aegis.actors.reconciler import Reconciler
 from aegis.actors.scribe import Scribe
 from aegis.actors.strategist import Strategist, strategist_policy
@@ -90,6 +91,7 @@ CAST: Final[tuple[Role, ...]] = (
         ESCALATE,
     ),
     Role("scribe", Scribe, {}, "main", ESCALATE),
+    Role("janitor", Janitor, {}, "main", ESCALATE),
 )
 """In the order of the flow."""
 
@@ -107,5 +109,6 @@ class Cast:
     executor: ActorRef
     reconciler: ActorRef
     scribe: ActorRef
+    janitor: ActorRef
     historian: ActorRef | None = None
     """None where no candles are loaded."""

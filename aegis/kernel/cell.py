@@ -233,7 +233,7 @@ class Cell:
         check(not self.is_ended, "an actor ends once")
         self.state = State.ENDED
         self.end_incarnation(is_last=True)
-        self.handlers.clear()
+        self.ref.close_doors()
         self.system.dead_letters += len(self.mailbox.close())
         for watched in self.watching:
             watched.watchers.pop(self, None)

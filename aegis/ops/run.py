@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -109,7 +108,6 @@ async def _trade(options: RunOptions, ending: _Ending, screen: Screen) -> None:
                 worker=venue.worker,
                 seed=options.seed,
             ) as engine:
-                gc.freeze()  # what is here now stays: the collector need not look at it again
                 began_ns = clock.monotonic_ns()
                 with screen:
                     await _until_asked(engine, venue.shipped, options, ending, screen)

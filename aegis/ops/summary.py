@@ -66,6 +66,7 @@ def summarise(facts: RunFacts, report: EngineReport, clean: Clean) -> dict[str, 
             "signal_to_order": attrs.asdict(report.executor.signal_to_order_us),
             "tick_to_order": attrs.asdict(report.executor.tick_to_order_us),
         },
+        "garbage": _garbage(report),
         "journal": attrs.asdict(report.scribe),
         "reconciled": bool(reconciliation and reconciliation.agreed and report.journal_agrees),
         "differences": _differences(report),
@@ -171,6 +172,18 @@ def _money(report: EngineReport) -> dict[str, Any]:
             "unrealised": plain(open_profit.quantize(_CENT)),
             "fees": plain(executor.fees.quantize(_CENT)),
         },
+    }
+
+
+def _garbage(report: EngineReport) -> dict[str, Any]:
+    """What the interpreter's collector did, and what it was given to do."""
+    garbage, ticks = report.garbage, brain_ticks(report)
+    return {
+        "collections": {"idle": list(garbage.idle), "busy": list(garbage.busy)},
+        "pause_us": attrs.asdict(garbage.pause_us),
+        "freed": garbage.freed,
+        "objects": garbage.objects,
+        "objects_a_tick": round(garbage.objects / ticks, 4) if ticks else None,
     }
 
 
