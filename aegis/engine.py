@@ -245,7 +245,6 @@ async def open_engine(
     credentials: Credentials,
     journal: Journal,
     *,
-    playbook: Playbook | None = None,
     ring: Ring | None = None,
     worker: Child | None = None,
     seed: int = 0,
@@ -258,7 +257,6 @@ async def open_engine(
         addresses: where.
         credentials: as whom.
         journal: where it is written down; it stays the caller's, who closes it after the block.
-        playbook: the configured strategies, if they have been read already.
         ring: what ticks come through, if it exists already; it stays the caller's.
         worker: a feed worker that was started ahead with that ring's descriptors.
         seed: of the actors' chance.
@@ -270,7 +268,7 @@ async def open_engine(
     """
     clock = clock or SystemClock()
     policy = Policy.GATE if config.feed.lossless else Policy.LOSSY
-    playbook = playbook or read_playbook(config)
+    playbook = read_playbook(config)
     ledger = recovery.fold(journal.rows())
     with ExitStack() as opened:
         ring = ring or opened.enter_context(Ring.create(TICK, config.feed.ring_capacity))
