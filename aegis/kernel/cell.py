@@ -56,7 +56,7 @@ class Cell:
         self.chance = system.chance(name)
         self.budget = Budget(policy, self.clock, self.chance)
         self.mailbox = Mailbox(kind.mailbox)
-        # Shared with the reference, and emptied at the end: then a tell finds nothing and takes its slow way.
+        # Shared with the reference, which empties it at the end.
         self.handlers = system.driver.handlers(name, kind)
         self.ref = ActorRef(self)
         self._args = args

@@ -91,9 +91,8 @@ class Group:
         """Stop the children in order, the last spawned first, then close the group."""
         for child in self.children:
             if isinstance(child, Cell) and child.state is State.WAITING:
-                child.request_stop(
-                    reason
-                )  # it has nothing to end, and shall not begin again meanwhile
+                # It has nothing to end, and shall not begin again meanwhile.
+                child.request_stop(reason)
         while self.children:
             last = self.children[-1]
             if isinstance(last, Group):
@@ -140,9 +139,8 @@ class Group:
 
     def forget(self, cell: Cell) -> None:
         """Take an ended actor out; whoever waited for it goes on."""
-        if (
-            cell.gate.is_set()
-        ):  # otherwise its turn had not come, and whoever is before it lets the next begin
+        # Otherwise its turn had not come, and whoever is before it lets the next begin.
+        if cell.gate.is_set():
             self.release_after(cell)
         self.children.remove(cell)
         self._system.leave(cell)

@@ -58,10 +58,9 @@ class ActorRef:
             handler, level, queue, room = self._doors[type(message)]
         except KeyError:
             return self._tell_first(message)
+        # The usual case of `Mailbox.put` in place, because its call is a fifth of a tell.
         depth = len(queue)
-        if (
-            0 < depth < room
-        ):  # the first lines of `Mailbox.put` in place: its call is a fifth of a tell
+        if 0 < depth < room:
             queue.append((message, handler, None, self._now_ns()))
             if depth >= self._peak[level]:
                 self._peak[level] = depth + 1
@@ -69,7 +68,7 @@ class ActorRef:
         return self._put(level, (message, handler, None, self._now_ns()))
 
     def close_doors(self) -> None:
-        """Find nothing that handles a message any more; the actor has ended."""
+        """Let nothing in any more: the actor has ended, and what is told to it goes the slow way to `refuse`."""
         self._doors.clear()
         self._handlers.clear()
 
