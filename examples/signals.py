@@ -66,8 +66,6 @@ async def main() -> None:
                     streams=tuple(tick_streams(SYMBOLS, "aggTrade")),
                     symbols=SYMBOLS,
                     lossless=False,
-                    silence_ms=10_000,
-                    broken_before=False,
                 )
                 await system.spawn(Feed, orders, FeedRecord(), name="feed", policy=Restart())
                 await enough.wait()

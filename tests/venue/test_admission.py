@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis.market.records import TICK, TickKind
-from aegis.venue.admission import Admission, AdmissionRules, Series, Standing, Verdict
+from aegis.venue.admission import (
+    Admission,
+    AdmissionRules,
+    Series,
+    Standing,
+    Verdict,
+    admit,
+)
 
 ROWS = np.array([Series.AGGREGATES])
 START_MS = 1_616_202_000_000
@@ -137,9 +144,7 @@ def test_handover_loses_nothing_and_repeats_nothing(
         ROWS
     ).size  # the old one has brought all that the newcomer has
     table.admission.join(ROWS)
-    for number in (*new, count + 1):
-        if table.ask(number, number) is Verdict.ADMITTED:
-            let_in.append(number)
+    let_in += [n for n in (*new, count + 1) if table.ask(n, n) is Verdict.ADMITTED]
     assert let_in == list(range(1, count + 2))
 
 
@@ -247,8 +252,6 @@ def test_prices_are_compared_within_a_series() -> None:
 @pytest.mark.parametrize("final", [False, True])
 def test_a_verdict_that_is_not_final_changes_nothing(final: bool) -> None:
     """The lane may ask about what it then leaves: the slow path finds the table as it was."""
-    from aegis.venue.admission import admit
-
     table = Table()
     table.ask(1)
     before = table.admission.rows.tobytes()
