@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
-from itertools import cycle
 from random import Random
 from typing import Final
 
@@ -103,7 +102,6 @@ class ShardKeeper:
         self._rng: Final = rng
         self._backoff: Final = Backoff(rng)
         self._lanes: Final = (parts.make_lane(), parts.make_lane())
-        self._next_lane: Final = cycle(self._lanes)
         self._is_broken = is_broken
         terms = parts.terms
         self._freshness: Final = Freshness(shard.streams, terms.deadlines_ms)
@@ -111,7 +109,9 @@ class ShardKeeper:
         self._look_s: Final = min(_LOOK_S_MAX, shortest_ms / 1000 / _LOOKS)
         rows = [self._rows_of(stream) for stream in shard.streams]
         self._rows: Final[Rows] = np.unique(np.concatenate(rows))
-        self._symbols: Final = sorted({i for stream in shard.streams for i in self._indices(stream)})
+        self._symbols: Final = sorted(
+            {i for stream in shard.streams for i in self._indices(stream)}
+        )
         self._row: Final[Rows] = np.array([r[0] if len(r) else -1 for r in rows], np.int64)
         """Of each stream, the row that counts what was heard of it; -1 for one without."""
         self._socket: MarketSocket | None = None
@@ -153,7 +153,8 @@ class ShardKeeper:
         """Open a socket when it is our turn; None if that fails."""
         parts = self._parts
         await trio.sleep(parts.attempts.take(trio.current_time()))
-        lane = next(self._next_lane)
+        in_use = self._socket.lane if self._socket is not None else None
+        lane = next(lane for lane in self._lanes if lane is not in_use)
         socket = MarketSocket(
             parts.streams_url, self._shard, lane, parts.sink, parts.clock, parts.notice
         )

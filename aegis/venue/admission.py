@@ -151,7 +151,7 @@ def _is_future(clock: Any, future_ns: int, event_ns: int, recv_us: int, final: b
     if final:
         clock.ahead_ns = event_ns
         clock.ahead = agreeing
-    return agreeing < _TIMES_AGREED  # type: ignore[no-any-return]
+    return agreeing < _TIMES_AGREED
 
 
 @inlined

@@ -42,10 +42,10 @@ def tick_of(payload: bytes, symbols: tuple[str, ...]) -> Tick:
     symbol = symbols.index(event["s"])
     if event["e"] == "bookTicker":
         numbers = [float(event[key]) for key in "baBA"]
-        return (event["E"] * 1_000_000, symbol, TickKind.QUOTE, *numbers)  # type: ignore[return-value]
+        return (event["E"] * 1_000_000, symbol, TickKind.QUOTE, *numbers)
     if event["e"] == "markPriceUpdate":
         numbers = [float(event[key]) for key in "pirT"]
-        return (event["E"] * 1_000_000, symbol, TickKind.MARK, *numbers)  # type: ignore[return-value]
+        return (event["E"] * 1_000_000, symbol, TickKind.MARK, *numbers)
     price, size = float(event["p"]), float(event["q"])
     sold, bought = (size, 0.0) if event["m"] else (0.0, size)
     return (event["T"] * 1_000_000, symbol, TickKind.TRADE, price, price, sold, bought)

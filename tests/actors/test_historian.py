@@ -66,7 +66,7 @@ class ScriptedFeed(Actor):
 
     @on(Report)
     async def report(self, _: Report) -> FeedReport:
-        return FeedReport(0, 0, 0, 0, 0, 0, 0, 0, self._subscribed, ())
+        return FeedReport(subscribed=self._subscribed)
 
 
 class Notebook(Actor):
