@@ -80,6 +80,8 @@ class BookFigures(msgspec.Struct, frozen=True):
     """How often one was."""
     changes: int = 0
     snapshots: int = 0
+    unsound: int = 0
+    """Changes that were kept for a snapshot, and then had levels that no market has."""
 
 
 class ShardStatus(msgspec.Struct, frozen=True):
