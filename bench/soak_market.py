@@ -93,8 +93,8 @@ def write_evenly(writer: Writer, orders: MarketOrders) -> None:
         part["event_ns"] = wall_ns + at_ns
         part["recv_us"] = received_us(at_ns)
         done = 0
-        while done < len(part):
-            done += writer.write_batch(part[done:])
+        while (done := done + writer.write_batch(part[done:])) < len(part):
+            time.sleep(_NAP_S / 10)  # the reader has more than enough to do
         written += len(part)
 
 
