@@ -61,13 +61,30 @@ class FeedConfig:
     """True: a full ring holds the worker (and the exchange) back, as a replay wants. False: the market does not
     wait; what the Brain could not read in time is counted as lost."""
     silence_ms: int = 10_000
-    """A market socket without a frame for this long is replaced."""
+    """A market socket without an event for this long is broken, and connected again."""
     conflate_ms: int = 100
     """Whoever listens to updates is told the latest of each symbol so often, in exchange time, with all that its trades
     say to a bar; 0: each tick by itself. Bars and strategies see every tick, whatever this is."""
     history_bars: int = 500
     """So many of the exchange's own candles are loaded at the start, where it has candles of this length (from one
     minute on); 0: none."""
+    streams_per_socket: int = 1024
+    socket_lifetime_s: int = 82_800
+    """After which a socket is replaced by another without a break; the exchange closes it at 24 hours."""
+    mark_silence_ms: int = 10_000
+    """A stream of mark prices without an event for this long is asked for again, then its socket replaced; 0 never."""
+    quote_silence_ms: int = 60_000
+    """The same for best quotes."""
+    trade_silence_ms: int = 300_000
+    """The same for trades, which may rest: they are only asked for again."""
+    future_ms: int = 10_000
+    """A tick further ahead of exchange time than this is quarantined; 0 lets all in."""
+    depth: Literal["", "0ms", "100ms", "250ms", "500ms"] = ""
+    """How often the exchange tells what has changed in its order books, of which the engine then keeps a copy; empty:
+    there are none."""
+    jump_sigmas: float = 20.0
+    """A price further from the one before than this many standard deviations waits until the next two confirm it;
+    0 lets all in."""
 
 
 @attrs.frozen

@@ -10,62 +10,47 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
-from functools import partial
-from itertools import count
 from typing import Any, Final
 
 import attrs
 import trio
 
-from aegis.actors.brain import Brain, BrainReport
-from aegis.actors.executor import Executor, ExecutorReport
-from aegis.actors.feed import Feed, FeedRecord, FeedReport
-from aegis.actors.feed_protocol import WorkerOrders
+from aegis.actors.brain import BrainReport
+from aegis.actors.executor import ExecutorReport
+from aegis.actors.feed import FeedRecord, FeedReport
 from aegis.actors.garbage import GarbageReport
-from aegis.actors.gate import Gate, GateReport
-from aegis.actors.historian import Historian, HistorianReport
-from aegis.actors.janitor import Janitor
-from aegis.actors.reconciler import Reconciler, Reconciliation
-from aegis.actors.scribe import Scribe, ScribeReport
-from aegis.actors.strategist import StrategistReport, start_strategists
-from aegis.actors.user_stream import listen_to_account
-from aegis.compiled import forbid_compiling
+from aegis.actors.gate import GateReport
+from aegis.actors.historian import HistorianReport
+from aegis.actors.reconciler import Reconciliation
+from aegis.actors.scribe import ScribeReport
+from aegis.actors.strategist import StrategistReport
 from aegis.config import Config
-from aegis.errors import Unavailable
-from aegis.kernel import ActorRef, System, open_system
+from aegis.errors import Refused, Unavailable
+from aegis.kernel import ActorRef, open_system
 from aegis.kernel.bus import Bus
-from aegis.kernel.clock import Clock, SystemClock, seeded_random
+from aegis.kernel.clock import Clock, SystemClock
 from aegis.kernel.process import Child
-from aegis.market.analysis import Analysis
-from aegis.market.desk import Desk
-from aegis.market.parameters import BarKind
-from aegis.market.records import MAX_EVENT_NS, TICK
+from aegis.market.book_top import BOOK_TOP, BookTops
+from aegis.market.records import TICK
 from aegis.messages import (
     CancelOrders,
     ClosePositions,
     Fingerprint,
-    Follow,
     Halt,
     QuoteOf,
     Reconcile,
-    Record,
     Report,
     Seal,
 )
-from aegis.orders.ids import ClientIds
-from aegis.orders.ledger import Ledger
 from aegis.playbook import Playbook, read_playbook
 from aegis.shm import Policy, Ring
-from aegis.shm.reader import Reader
+from aegis.shm.board import Board
+from aegis.staging import Parts, start
 from aegis.store import recovery
 from aegis.store.journal import Entry, Journal
-from aegis.topology import ROLES, Cast
+from aegis.topology import Cast
 from aegis.venue.addresses import Addresses
-from aegis.venue.backoff import Backoff
 from aegis.venue.binance_rest import BinanceRest
-from aegis.venue.binance_streams import tick_streams
-from aegis.venue.klines import interval_name
-from aegis.venue.port import AccountView
 from aegis.venue.signing import Credentials
 
 __all__ = ["Engine", "EngineReport", "open_engine"]
@@ -110,30 +95,18 @@ class EngineReport:
         return self.brain.unsent + sum(each.unsent for each in self.strategists)
 
 
-@attrs.frozen
-class _Parts:
-    """What the actors are made of."""
-
-    config: Config
-    rest: BinanceRest
-    streams_url: str
-    journal: Journal
-    ledger: Ledger
-    playbook: Playbook
-    ring: Ring
-    reader: Reader
-    feed: FeedRecord
-    bus: Bus = attrs.Factory(Bus)
-
-
 class Engine:
     """A running engine. Made by `open_engine`.
 
-    `bus` carries the topics of `aegis.topics`, for those who only want to listen.
+    `bus` carries the topics of `aegis.topics`, for those who only want to listen. `books` has the order books by the
+    index of their symbol, None where the configuration asks for none.
     """
 
-    def __init__(self, config: Config, cast: Cast, journal: Journal, bus: Bus) -> None:
+    def __init__(
+        self, config: Config, cast: Cast, journal: Journal, bus: Bus, books: BookTops | None = None
+    ) -> None:
         self.bus = bus
+        self.books = books
         self._config = config
         self._cast = cast
         self._journal = journal
@@ -241,6 +214,7 @@ async def open_engine(
     *,
     playbook: Playbook | None = None,
     ring: Ring | None = None,
+    board: Board | None = None,
     worker: Child | None = None,
     seed: int = 0,
     clock: Clock | None = None,
@@ -254,7 +228,8 @@ async def open_engine(
         journal: where it is written down; it stays the caller's, who closes it after the block.
         playbook: the configured strategies, if they have been read already.
         ring: what ticks come through, if it exists already; it stays the caller's.
-        worker: a feed worker that was started ahead with that ring's descriptors.
+        board: what the order books are shown on, if it exists already: a row a symbol, at least.
+        worker: a feed worker that was started ahead with the descriptors of both.
         seed: of the actors' chance.
         clock: the machine's, unless told otherwise.
 
@@ -269,122 +244,32 @@ async def open_engine(
     with ExitStack() as opened:
         ring = ring or opened.enter_context(Ring.create(TICK, config.feed.ring_capacity))
         reader = opened.enter_context(ring.reader("brain", policy=policy))
+        books = None
+        if config.feed.depth:
+            rows = len(config.symbols)
+            board = board or opened.enter_context(Board.create(BOOK_TOP, rows))
+            if board.rows < rows:
+                raise Refused(
+                    f"a board of {board.rows} rows does not hold the books of {rows} symbols"
+                )
+            books = BookTops(opened.enter_context(board.reader()))
         feed = FeedRecord(spare=worker)
         async with BinanceRest(
             addresses.rest, credentials, clock, timeout_s=config.venue.order_timeout_ms / 1000
         ) as rest:
-            parts = _Parts(
-                config, rest, addresses.streams, journal, ledger, playbook, ring, reader, feed
+            parts = Parts(
+                config=config,
+                rest=rest,
+                streams_url=addresses.streams,
+                journal=journal,
+                ledger=ledger,
+                playbook=playbook,
+                ring=ring,
+                reader=reader,
+                feed=feed,
+                rest_url=addresses.rest,
+                board=board,
+                books=books,
             )
             async with open_system("aegis", clock=clock, seed=seed) as system:
-                yield Engine(config, await _start(system, parts), journal, parts.bus)
-
-
-async def _start(system: System, parts: _Parts) -> Cast:
-    """Ask the exchange what is true, then start the actors from the end of the flow to its beginning."""
-    config, rest = parts.config, parts.rest
-    await rest.sync_clock()
-    instruments = await rest.instruments(config.symbols)
-    account, at_ms = await _steady_account(rest)
-    scribe = await _spawn(system, "scribe", Scribe, parts.journal)
-    opening = (
-        Entry("run_started", {"run": parts.journal.run, "symbols": list(config.symbols)}),
-        recovery.adopted(account.wallet, account.positions, at_ms),
-    )
-    await scribe.send(Record(opening))
-    parts.ledger.adopt(account.wallet, account.positions, at_ms)
-    backoff = Backoff(seeded_random("user stream"))
-    listen = partial(listen_to_account, parts.streams_url, rest.open_listen_key, backoff)
-    executor = await _spawn(
-        system, "executor", Executor, rest, listen, scribe, parts.ledger, parts.bus
-    )
-    gate = await _spawn(
-        system,
-        "gate",
-        Gate,
-        executor,
-        scribe,
-        instruments=instruments,
-        limits=config.limits,
-        ids=ClientIds(parts.journal.run),
-        signal_ttl_ms=config.run.signal_ttl_ms,
-        bus=parts.bus,
-    )
-    strategists, brain = await _start_deciding(system, parts, gate)
-    for follower in (gate, brain, *strategists):
-        await executor.send(Follow(follower))
-    orders = WorkerOrders(
-        ring_fd=parts.ring.fd,
-        wake_fds=parts.ring.wake_fds,
-        streams_url=parts.streams_url,
-        streams=tuple(tick_streams(config.symbols, config.feed.trade_stream)),
-        symbols=config.symbols,
-        lossless=config.feed.lossless,
-        silence_ms=config.feed.silence_ms,
-        broken_before=False,
-    )
-    feed = await _spawn(system, "feed", Feed, orders, parts.feed)
-    reconciler = await _spawn(system, "reconciler", Reconciler, rest, executor, scribe, gate)
-    historian = None
-    if _has_history(config):
-        wanted = config.symbols, config.strategy.interval_ms, config.feed.history_bars
-        historian = await _spawn(system, "historian", Historian, rest, feed, brain, *wanted)
-    janitor = await _spawn(system, "janitor", Janitor)
-    return Cast(feed, brain, strategists, gate, executor, reconciler, scribe, janitor, historian)
-
-
-def _has_history(config: Config) -> bool:
-    """Whether the exchange has candles such as the analysis makes."""
-    bars = config.strategy
-    return (
-        config.feed.history_bars > 0
-        and bars.bar_kind is BarKind.TIME
-        and interval_name(bars.interval_ms) is not None
-    )
-
-
-async def _start_deciding(
-    system: System, parts: _Parts, gate: ActorRef
-) -> tuple[tuple[ActorRef, ...], ActorRef]:
-    """Start whoever proposes: a Strategist for each strategy in plain Python, and the Brain with the compiled ones."""
-    config, playbook = parts.config, parts.playbook
-    analysis = Analysis(len(config.symbols), config.strategy, playbook.compiled(config.symbols))
-    if _has_history(config):
-        for index in range(len(config.symbols)):
-            analysis.begin_bars_at(index, MAX_EVENT_NS)  # the Historian says when
-    desks = [Desk(plan, config.strategy) for plan in playbook.plans]
-    forbid_compiling()
-    ids = count(1)
-    strategists = await start_strategists(system, desks, gate, ids, parts.bus)
-    brain = await _spawn(
-        system,
-        "brain",
-        Brain,
-        parts.reader,
-        analysis,
-        config.symbols,
-        gate,
-        parts.bus,
-        strategists={
-            symbol: [ref for desk, ref in strategists if symbol in desk.plan.symbols]
-            for symbol in config.symbols
-        },
-        ids=ids,
-        conflate_ms=config.feed.conflate_ms,
-    )
-    return tuple(ref for _, ref in strategists), brain
-
-
-async def _steady_account(rest: BinanceRest) -> tuple[AccountView, int]:
-    """The account, and a moment of exchange time at which it was like that: what traded before is in it."""
-    while True:
-        before = await rest.account()
-        at_ms = rest.exchange_ms()
-        if await rest.account() == before:
-            return before, at_ms
-
-
-async def _spawn(
-    system: System, name: str, actor: type[Any], *args: object, **kwargs: object
-) -> ActorRef:
-    return await system.spawn(actor, *args, name=name, policy=ROLES[name].policy, **kwargs)
+                yield Engine(config, await start(system, parts), journal, parts.bus, books)

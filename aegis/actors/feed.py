@@ -12,6 +12,8 @@ import structlog
 
 from aegis.actors.feed_protocol import (
     LINE_BYTES_MAX,
+    BookFigures,
+    ShardStatus,
     WorkerOrders,
     WorkerStatus,
     decode_status,
@@ -25,15 +27,29 @@ from aegis.messages import Report, WorkerLine
 __all__ = ["Feed", "FeedRecord", "FeedReport", "start_worker"]
 
 STOP_GRACE_S: Final = 1.0
+_SUMMED: Final = (
+    "ticks",
+    "dropped",
+    "malformed",
+    "future",
+    "outliers",
+    "strangers",
+    "duplicates",
+    "late",
+    "holes",
+    "gaps",
+    "connects",
+)
+"""The figures that are added up over all workers of the run."""
 
 _log = structlog.get_logger(__name__)
 
 
-def start_worker(ring_fds: Iterable[int]) -> Child:
+def start_worker(pass_fds: Iterable[int]) -> Child:
     """Start a worker process; it waits for its orders. Call it in the thread of the loop."""
     return Child(
         [sys.executable, "-m", "aegis.actors.feed_worker"],
-        pass_fds=ring_fds,
+        pass_fds=pass_fds,
         line_length_max=LINE_BYTES_MAX,
     )
 
@@ -58,11 +74,20 @@ class FeedReport:
     ticks: int
     dropped: int
     malformed: int
+    future: int
+    outliers: int
     strangers: int
+    duplicates: int
+    late: int
+    holes: int
     gaps: int
     connects: int
     subscribed: bool
     quarantine: tuple[str, ...]
+    shards: tuple[ShardStatus, ...]
+    """Of the worker that lives."""
+    books: BookFigures = attrs.Factory(BookFigures)
+    """Of the worker that lives."""
 
 
 class Feed(Actor):
@@ -89,7 +114,7 @@ class Feed(Actor):
         """Start the worker."""
         orders = msgspec.structs.replace(self._orders, broken_before=bool(self._record.pids))
         spare, self._record.spare = self._record.spare, None
-        self._child = child = spare or start_worker((orders.ring_fd, *orders.wake_fds))
+        self._child = child = spare or start_worker(orders.pass_fds)
         self._record.pids.append(child.pid)
         _log.info("worker_started", pid=child.pid)
         await child.send_line(encode_line(orders))
@@ -124,12 +149,9 @@ class Feed(Actor):
         return FeedReport(
             worker_pid=self._child.pid if self._child is not None else 0,
             restarts=len(self._record.pids) - 1,
-            ticks=sum(status.ticks for status in every),
-            dropped=sum(status.dropped for status in every),
-            malformed=sum(status.malformed for status in every),
-            strangers=sum(status.strangers for status in every),
-            gaps=sum(status.gaps for status in every),
-            connects=sum(status.connects for status in every),
+            **{name: sum(getattr(status, name) for status in every) for name in _SUMMED},
             subscribed=self._status is not None and self._status.subscribed,
             quarantine=now[0].quarantine if now else (),
+            shards=now[0].shards if now else (),
+            books=now[0].books if now else BookFigures(),
         )

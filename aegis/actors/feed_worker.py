@@ -9,145 +9,154 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
+import numpy as np
 import trio
-import trio_websocket
 
-from aegis.actors.feed_protocol import LINE_BYTES_MAX, WorkerOrders, WorkerStatus, encode_line
+from aegis.actors.book_keeper import BookKeeper
+from aegis.actors.feed_protocol import (
+    LINE_BYTES_MAX,
+    BookFigures,
+    WorkerOrders,
+    WorkerStatus,
+    encode_line,
+)
+from aegis.actors.shard_keeper import FeedParts, ShardKeeper
 from aegis.actors.tick_sink import TickSink
 from aegis.compiled import forbid_compiling
-from aegis.errors import Unavailable, check
 from aegis.kernel.clock import SystemClock, seeded_random
 from aegis.kernel.process import LineReader, die_with_parent
-from aegis.market.records import TICK, received_us
+from aegis.market.book_top import BOOK_TOP
+from aegis.market.records import TICK
 from aegis.shm import Ring
+from aegis.shm.board import Board
 from aegis.shm.writer import Writer
-from aegis.venue.backoff import Backoff
-from aegis.venue.binance_streams import Route, by_route, market_url, subscribe_frames
-from aegis.venue.fastlane import Lane
+from aegis.venue.admission import Admission, AdmissionRules
+from aegis.venue.depth_books import DepthBooks
+from aegis.venue.depth_snapshots import DepthSnapshots
+from aegis.venue.fastlane import Fate, Lane
 from aegis.venue.fastlane_symbols import SymbolTable
-from aegis.venue.websocket import open_socket
+from aegis.venue.pace import Pace
+from aegis.venue.shards import plan_shards
 
 __all__ = ["Worker", "main"]
 
-QUEUE: Final = 65_536
-"""Frames that may wait for us before the library stops reading, and so stops answering pings."""
 _STATUS_S: Final = 1.0
-_PACE_S: Final = 0.15
-"""Between two SUBSCRIBE frames: a connection may send ten messages a second."""
+_ATTEMPTS: Final = 250
+"""To connect, within five minutes: the exchange bans an address at 300."""
+_ATTEMPTS_S: Final = 300.0
 
 
 class Worker:
-    """The market sockets, one for each route, and their figures."""
+    """The shards, and their figures; the order books, if there are to be any."""
 
-    def __init__(self, orders: WorkerOrders, writer: Writer) -> None:
-        self._orders = orders
-        self._sink = TickSink(writer, orders.symbols, lossless=orders.lossless)
-        self._clock = SystemClock()
-        self._routes = by_route(orders.streams)
-        self._unacknowledged = {r: len(subscribe_frames(s)) for r, s in self._routes.items()}
+    def __init__(
+        self, orders: WorkerOrders, writer: Writer, books: BookKeeper | None = None
+    ) -> None:
+        clock = SystemClock()
+        # In a replay exchange time does not pass as ours does.
+        future_ms = 0 if orders.lossless else orders.future_ms
+        rules = AdmissionRules(future_ms=future_ms, jump_sigmas=orders.jump_sigmas)
+        self._admission = Admission(len(orders.symbols), rules)
+        self._books = books
+        self._sink = TickSink(
+            writer, orders.symbols, lossless=orders.lossless, admission=self._admission, books=books
+        )
+        memory = None if books is None else books.books
         table = SymbolTable(orders.symbols)
-        self._lanes = {
-            route: Lane(writer, table, self._clock, lossless=orders.lossless)
-            for route in self._routes
-        }
-        self._frames = dict.fromkeys(self._routes, 0)
-        self._connects = 0
-        self._subscribed = trio.Event()
+        self._changed = trio.Event()
+
+        def make_lane() -> Lane:
+            return Lane(
+                writer,
+                table,
+                clock,
+                lossless=orders.lossless,
+                admission=self._admission,
+                books=memory,
+            )
+
+        parts = FeedParts(
+            streams_url=orders.streams_url,
+            symbols={symbol: index for index, symbol in enumerate(orders.symbols)},
+            terms=orders.terms,
+            sink=self._sink,
+            admission=self._admission,
+            clock=clock,
+            attempts=Pace(_ATTEMPTS, _ATTEMPTS_S),
+            make_lane=make_lane,
+            notice=self._notice,
+            books=books,
+        )
+        self._keepers = [
+            ShardKeeper(
+                shard, parts, seeded_random(f"feed {shard.name}"), is_broken=orders.broken_before
+            )
+            for shard in plan_shards(orders.streams, orders.streams_per_socket)
+        ]
 
     async def run(self) -> None:
-        """Hold every socket, for ever."""
+        """Hold every shard, for ever."""
         async with trio.open_nursery() as nursery:
-            for route in self._routes:
-                nursery.start_soon(self._hold, route)
+            for keeper in self._keepers:
+                nursery.start_soon(keeper.run)
+            if self._books is not None:
+                nursery.start_soon(self._books.run)
 
     async def report(self, output: trio.abc.SendStream) -> None:
-        """Send a line of figures each second, and one at once when everything is subscribed."""
+        """Send a line of figures each second, and one at once when something has changed."""
         while True:
+            self._changed = trio.Event()
             try:
                 await output.send_all(encode_line(self.status()) + b"\n")
             except trio.BrokenResourceError:
                 return  # the parent is gone: the end of our input says so too
             with trio.move_on_after(_STATUS_S):
-                await self._subscribed.wait()
-                self._subscribed = trio.Event()
+                await self._changed.wait()
+
+    def _notice(self) -> None:
+        self._changed.set()
 
     def status(self) -> WorkerStatus:
         """The figures now."""
-        sink = self._sink
-        dropped = sum(lane.dropped for lane in self._lanes.values())
+        sink, admission = self._sink, self._admission
+        lanes = [lane for keeper in self._keepers for lane in keeper.lanes]
+        shards = tuple(keeper.status() for keeper in self._keepers)
+        dropped = sum(lane.dropped for lane in lanes)
         return WorkerStatus(
-            ticks=sink.ticks + sum(lane.taken for lane in self._lanes.values()) - dropped,
-            gaps=sink.gaps,
+            ticks=sink.ticks + sum(lane.taken for lane in lanes) - dropped,
+            gaps=sink.gaps + sum(lane.gaps for lane in lanes),
             dropped=sink.dropped + dropped,
             malformed=sink.malformed,
+            future=sink.future,
+            outliers=sink.outliers,
             strangers=sink.strangers,
-            connects=self._connects,
-            subscribed=not any(self._unacknowledged.values()),
+            duplicates=sink.duplicates + sum(lane.fates[Fate.DUPLICATE] for lane in lanes),
+            late=admission.late,
+            holes=admission.holes,
+            connects=sum(shard.connects for shard in shards),
+            subscribed=all(shard.subscribed for shard in shards),
             quarantine=tuple(sink.quarantine),
+            shards=shards,
+            books=BookFigures() if self._books is None else self._books.figures(),
         )
 
-    async def _hold(self, route: Route) -> None:
-        """One route's socket, connected again whenever it ends or falls silent."""
-        backoff = Backoff(seeded_random(f"feed {route.value}"))
-        broken = self._orders.broken_before
-        while True:
-            try:
-                url = market_url(self._orders.streams_url, route)
-                async with open_socket(url, queue=QUEUE, lane=self._lanes[route]) as socket:
-                    self._connects += 1
-                    if broken:
-                        await self._sink.mark_gaps(self._routes[route], self._now_us())
-                    await self._converse(socket, route, backoff)
-            except* Unavailable:
-                pass  # `connects` shows it, and a GAP marks the place in the ring
-            broken = True
-            await trio.sleep(backoff.next_s())
 
-    async def _converse(
-        self, socket: trio_websocket.WebSocketConnection, route: Route, backoff: Backoff
-    ) -> None:
-        """Subscribe and read, until the socket ends or falls silent."""
-        self._unacknowledged[route] = len(subscribe_frames(self._routes[route]))
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._subscribe, socket, route)
-            nursery.start_soon(self._watch_silence, route, nursery.cancel_scope)
-            await self._read(socket, route, backoff)
-
-    async def _read(
-        self, socket: trio_websocket.WebSocketConnection, route: Route, backoff: Backoff
-    ) -> None:
-        while True:
-            frame = await socket.get_message()
-            backoff.succeeded()  # a server that only accepts and closes does not get this far
-            self._frames[route] += 1
-            reply = await self._sink.take(frame, self._now_us())
-            if reply is not None and reply.is_acknowledgement:
-                self._acknowledge(route)
-
-    async def _subscribe(self, socket: trio_websocket.WebSocketConnection, route: Route) -> None:
-        for frame in subscribe_frames(self._routes[route]):
-            await socket.send_message(frame.decode())  # control frames are text
-            await trio.sleep(_PACE_S)
-
-    async def _watch_silence(self, route: Route, conversation: trio.CancelScope) -> None:
-        """A socket may stay open, answer pings and say nothing: that counts as dead."""
-        seen = -1
-        while seen != (heard := self._frames[route] + self._lanes[route].taken):
-            seen = heard
-            await trio.sleep(self._orders.silence_ms / 1000)
-        conversation.cancel()
-
-    def _acknowledge(self, route: Route) -> None:
-        check(self._unacknowledged[route] > 0, "no more replies than SUBSCRIBE frames")
-        self._unacknowledged[route] -= 1
-        if not any(self._unacknowledged.values()):
-            self._subscribed.set()
-
-    def _now_us(self) -> int:
-        return received_us(self._clock.monotonic_ns())
+@asynccontextmanager
+async def open_books(orders: WorkerOrders) -> AsyncIterator[BookKeeper | None]:
+    """The order books of a run for the time of a block, if it has any."""
+    if orders.board_fd < 0:
+        yield None
+        return
+    with Board.attach(BOOK_TOP, fd=orders.board_fd) as board, board.writer() as rows:
+        places = [rows.address(row) for row in range(len(orders.symbols))]
+        books = DepthBooks(np.array(places, np.int64))
+        async with DepthSnapshots(orders.rest_url, SystemClock()) as snapshots:
+            yield BookKeeper(books, orders.symbols, snapshots)
 
 
 async def work() -> None:
@@ -161,8 +170,8 @@ async def work() -> None:
     with Ring.attach(TICK, fd=orders.ring_fd, wake_fds=orders.wake_fds) as ring, ring.writer() as w:
         forbid_compiling()
         gc.freeze()  # what is here now stays: the collector need not look at it again, at the end neither
-        worker = Worker(orders, w)
-        async with trio.open_nursery() as nursery:
+        async with open_books(orders) as books, trio.open_nursery() as nursery:
+            worker = Worker(orders, w, books)
             nursery.start_soon(worker.run)
             nursery.start_soon(worker.report, output)
             while await lines.read() is not None:

@@ -16,7 +16,7 @@ import trio_websocket
 
 from aegis.errors import Refused, Unavailable
 from aegis.messages import StreamBack, Updated
-from aegis.venue import binance_codec as codec
+from aegis.venue import binance_user
 from aegis.venue.backoff import Backoff
 from aegis.venue.binance_streams import private_url
 from aegis.venue.port import OrderUpdate
@@ -78,14 +78,14 @@ async def _take(socket: trio_websocket.WebSocketConnection, hear: Callable[[obje
     """Read one frame; False once the key has expired."""
     frame = await socket.get_message()
     try:
-        event = codec.decode_user(frame)
+        event = binance_user.decode_user(frame)
     except Refused as why:
         # A fill that cannot be read is still found: every order is asked for that stays open too long.
         _log.error("user_event_unreadable", why=str(why))
         return True
     if isinstance(event, OrderUpdate):
         hear(Updated(event))
-    return not isinstance(event, codec.ListenKeyExpired)
+    return not isinstance(event, binance_user.ListenKeyExpired)
 
 
 async def _keep_alive(

@@ -12,6 +12,7 @@ from aegis.compiled import entry_point
 from aegis.errors import check
 from aegis.market import commands
 from aegis.market.bars import BAR, HISTORY
+from aegis.market.book_top import NO_TOP, BookTop, BookTops
 from aegis.market.breakout import breakout_rule
 from aegis.market.closings import QUOTE_FIELDS
 from aegis.market.events import LOG
@@ -35,6 +36,7 @@ _ROW_COUNTS: Final = (
     "early",
     "late",
     "gaps",
+    "marks",
     "bad",
     "bars",
     "broken_bars",
@@ -52,6 +54,7 @@ class Analysis:
         parameters: the same for all symbols.
         rules: compiled strategies that the step asks; the shipped `breakout`, unless told otherwise.
         signal_capacity: candidate signals that one step can return; entries beyond it are counted in `signals_lost`.
+        books: where the tops of the order books are read, if there are any.
     """
 
     def __init__(
@@ -61,9 +64,11 @@ class Analysis:
         rules: Sequence[Rule] | None = None,
         *,
         signal_capacity: int = MAX_SIGNALS,
+        books: BookTops | None = None,
     ) -> None:
         check(0 < symbols <= 1 << 16, "a tick's symbol is 16 bits")
         check(0 < signal_capacity <= MAX_SIGNALS, "a step can return between one and MAX_SIGNALS")
+        self._books: Final = books
         self.parameters: Final = parameters or Parameters()
         self.state: Final = empty_state(symbols)
         self.parameter_record: Final = parameter_record(self.parameters)
@@ -169,6 +174,10 @@ class Analysis:
         row: np.void = self.state[symbol]
         return row
 
+    def book(self, symbol: int) -> BookTop:
+        """A copy of the top of a symbol's order book as it is now; not `valid` where none is kept, as in a backtest."""
+        return NO_TOP if self._books is None else self._books.top(symbol)
+
     def bars(self, symbol: int, last: int = HISTORY) -> NDArray[np.void]:
         """A copy of the last closed bars of a symbol, oldest first: at most `last`, and at most HISTORY, BAR records."""
         row = self.state[symbol]
@@ -186,7 +195,8 @@ class Analysis:
     def counts(self) -> dict[str, int]:
         """What was taken and what was dropped, over all symbols: the counters of ROW and of OUTBOX by their names.
 
-        `ticks` is the sum of `quotes`, `trades`, `early`, `late`, `gaps` and `bad`; `strays` named no symbol and come on top.
+        `ticks` is the sum of `quotes`, `trades`, `early`, `late`, `gaps`, `marks` and `bad`; `strays` named no symbol and
+        come on top.
         """
         counted = {name: int(self.state[name].sum()) for name in _ROW_COUNTS}
         return counted | {name: int(self.outbox[0][name]) for name in _OUTBOX_COUNTS}

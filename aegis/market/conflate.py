@@ -3,7 +3,7 @@
 A window covers `[start, start + length)` of exchange time, with starts at multiples of its length. It closes with the symbol's
 first tick at or after its end, or by `flush`. A record has the last quote, and all that the window's trades say to a bar: bars
 made of the windows inside an interval are the bars made of the ticks. A tick before its symbol's window is late: counted and
-dropped, as in `aegis.market.bars`. A GAP marks the window that forms, and the one with the next trade, as broken.
+dropped, as in `aegis.market.bars`. A GAP marks the window that forms, and the one with the next trade, as broken. A MARK is nothing that a window holds.
 
 With a length of 0 conflation is off: every good tick is a window of its own, in order of arrival.
 """
@@ -28,6 +28,7 @@ __all__ = ["CONFLATED", "WINDOW", "Conflation", "conflate", "flush_windows"]
 _QUOTE: Final = constant(TickKind.QUOTE)
 _TRADE: Final = constant(TickKind.TRADE)
 _GAP: Final = constant(TickKind.GAP)
+_MARK: Final = constant(TickKind.MARK)
 
 CONFLATED: Final = np.dtype(
     [
@@ -99,6 +100,8 @@ def admits(window: Any, tick: Any, length_ns: int) -> bool:
     if tick.kind == _GAP:
         window.gap = FLAG_BROKEN
         window.forming.trades.flags |= FLAG_BROKEN
+        return False
+    if tick.kind == _MARK:
         return False
     is_quote, is_trade = tick.kind == _QUOTE, tick.kind == _TRADE
     if not ((is_quote and quote_holds(tick)) or (is_trade and trade_holds(tick))):

@@ -29,6 +29,10 @@ class TickKind(IntEnum):
     who took into `bid_size`; the other is 0. So `ask_size - bid_size` is the signed volume."""
     GAP = 3
     """The symbol's stream was broken before this record: what was built from it may miss something."""
+    MARK = 4
+    """The exchange's own valuation: `bid` is the mark price and `ask` the index price, `bid_size` the last funding
+    rate (a fraction, of either sign) and `ask_size` the next funding time in ms since the epoch, 0 for none. It is
+    no quote and moves no bar."""
 
 
 TICK: Final = np.dtype(

@@ -10,7 +10,7 @@ from typing import Any, Final
 from aegis.market.kernel import inlined
 from aegis.market.records import MAX_EVENT_NS
 
-__all__ = ["bar_holds", "quote_holds", "trade_holds"]
+__all__ = ["bar_holds", "mark_holds", "quote_holds", "trade_holds"]
 
 MAX_PRICE: Final = 1e12
 MAX_SIZE: Final = 1e15
@@ -35,6 +35,18 @@ def trade_holds(tick: Any) -> bool:
         and 0.0 <= tick.bid_size < MAX_SIZE
         and 0.0 <= tick.ask_size < MAX_SIZE
         and (tick.bid_size > 0.0) != (tick.ask_size > 0.0)
+        and 0 < tick.event_ns < MAX_EVENT_NS
+    )
+
+
+@inlined
+def mark_holds(tick: Any) -> bool:
+    """True for a valuation that an exchange can give: a mark price, perhaps an index, and a rate that is a fraction."""
+    return bool(
+        0.0 < tick.bid < MAX_PRICE
+        and 0.0 <= tick.ask < MAX_PRICE
+        and -1.0 < tick.bid_size < 1.0
+        and 0.0 <= tick.ask_size < MAX_SIZE
         and 0 < tick.event_ns < MAX_EVENT_NS
     )
 

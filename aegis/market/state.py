@@ -40,6 +40,10 @@ ROW: Final = np.dtype(
         ("bid_size", "<f8"),
         ("ask_size", "<f8"),
         ("price", "<f8"),  # of the last trade
+        ("mark", "<f8"),  # the exchange's own valuation, 0 before the first
+        ("index", "<f8"),
+        ("funding_rate", "<f8"),  # the last one
+        ("funding_ms", "<i8"),  # time of the next funding, 0 for none
         ("stop_long", "<f8"),  # armed stop of a long position, -inf while none is armed
         ("stop_short", "<f8"),  # of a short position, +inf while none is armed
         ("target_long", "<f8"),  # armed target of a long position, +inf while none is armed
@@ -55,6 +59,7 @@ ROW: Final = np.dtype(
         ("early", "<i8"),  # before `begin_ns`: in no bar made here
         ("late", "<i8"),  # before the forming bar: dropped
         ("gaps", "<i8"),
+        ("marks", "<i8"),
         ("bad", "<i8"),  # impossible values: dropped
         ("bars", "<i8"),  # closed ones
         ("broken_bars", "<i8"),  # of these, with FLAG_BROKEN

@@ -22,7 +22,7 @@ from aegis.market.parameters import BarKind
 from aegis.market.recent import remember_bar
 from aegis.market.records import MAX_EVENT_NS, TICK, TickKind
 from aegis.market.rules import call_rules
-from aegis.market.sanity import bar_holds, quote_holds, trade_holds
+from aegis.market.sanity import bar_holds, mark_holds, quote_holds, trade_holds
 from aegis.market.session import update_session
 from aegis.market.signals import OUTBOX, Reason, SignalKind, write_signal
 from aegis.market.state import PARAMETERS, ROW
@@ -33,6 +33,7 @@ __all__ = ["step", "take_bar", "take_bars"]
 _QUOTE: Final = constant(TickKind.QUOTE)
 _TRADE: Final = constant(TickKind.TRADE)
 _GAP: Final = constant(TickKind.GAP)
+_MARK: Final = constant(TickKind.MARK)
 _EXIT: Final = constant(SignalKind.EXIT)
 _STOP: Final = constant(Reason.STOP)
 _TARGET: Final = constant(Reason.TARGET)
@@ -196,6 +197,12 @@ def take_tick(row: Any, tick: Any, parameters: Any, outbox: Any) -> None:
         row.gaps += 1
         row.gap = FLAG_BROKEN
         row.forming.flags |= FLAG_BROKEN
+    elif tick.kind == _MARK and mark_holds(tick):
+        row.mark = tick.bid
+        row.index = tick.ask
+        row.funding_rate = tick.bid_size
+        row.funding_ms = np.int64(tick.ask_size)
+        row.marks += 1
     else:
         row.bad += 1
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    closing,
+    nullcontext,
+    suppress,
+)
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -19,11 +26,13 @@ from aegis.errors import Refused, Unavailable
 from aegis.kernel.clock import SystemClock, process_started_ns
 from aegis.kernel.process import Child, own_children
 from aegis.kernel_cache import is_warm, mark_warm
+from aegis.market.book_top import BOOK_TOP
 from aegis.market.records import TICK
 from aegis.ops.screen import Screen
 from aegis.ops.shipped_exchange import ShippedExchange, arguments, attend_exchange
 from aegis.ops.summary import Clean, RunFacts, brain_ticks, summarise
 from aegis.shm import Ring
+from aegis.shm.board import Board
 from aegis.store.journal import Journal
 from aegis.venue.addresses import TESTNET, Addresses
 from aegis.venue.signing import Credentials
@@ -37,6 +46,8 @@ __all__ = ["RunOptions", "run"]
 _DRAIN_S: Final = 30.0
 _STOP_GRACE_S: Final = 1.0
 _POLL_S: Final = 0.02
+_RECORDED_MAX: Final = 1024
+"""Symbols in the recordings of a replay that keeps order books."""
 
 _log = structlog.get_logger(__name__)
 
@@ -52,6 +63,8 @@ class RunOptions:
     recordings: tuple[Path, ...] = ()
     speed: str = "1x"
     port: int = 0
+    load: int = 0
+    """Ticks a second of an even market, for measuring; 0: a lively one."""
 
 
 @attrs.define
@@ -94,9 +107,11 @@ async def _trade(options: RunOptions, ending: _Ending, screen: Screen) -> None:
     with (
         closing(Journal(path)) as journal,
         Ring.create(TICK, options.config.feed.ring_capacity) as ring,
+        _board(options) as board,
     ):
         _compile_kernels()
-        async with _open_venue(options, ring) as venue:
+        pass_fds = ring.pass_fds if board is None else (*ring.pass_fds, board.fd)
+        async with _open_venue(options, pass_fds) as venue:
             open_engine = _load_engine()
             async with open_engine(
                 venue.config,
@@ -105,6 +120,7 @@ async def _trade(options: RunOptions, ending: _Ending, screen: Screen) -> None:
                 journal,
                 playbook=playbook,
                 ring=ring,
+                board=board,
                 worker=venue.worker,
                 seed=options.seed,
             ) as engine:
@@ -123,6 +139,14 @@ async def _trade(options: RunOptions, ending: _Ending, screen: Screen) -> None:
         ended_by=ending.by,
     )
     ending.result = facts, report
+
+
+def _board(options: RunOptions) -> AbstractContextManager[Board | None]:
+    """A board for the order books, if there are to be any; which symbols a recording has is not known yet."""
+    config = options.config
+    if not config.feed.depth:
+        return nullcontext()
+    return Board.create(BOOK_TOP, _RECORDED_MAX if options.recordings else len(config.symbols))
 
 
 async def _obey(signals: Any, ending: _Ending, everything: trio.CancelScope) -> None:
@@ -151,7 +175,7 @@ class _Venue:
 
 
 @asynccontextmanager
-async def _open_venue(options: RunOptions, ring: Ring) -> AsyncIterator[_Venue]:
+async def _open_venue(options: RunOptions, pass_fds: tuple[int, ...]) -> AsyncIterator[_Venue]:
     """Make an exchange available, and a worker for it: they start while the engine is still loading."""
     config = options.config
     if config.venue.name == "sim":
@@ -161,8 +185,9 @@ async def _open_venue(options: RunOptions, ring: Ring) -> AsyncIterator[_Venue]:
             recordings=options.recordings,
             speed=options.speed,
             port=options.port,
+            load=options.load,
         )
-        async with _held(Child(command)) as exchange, _held(start_worker(ring.pass_fds)) as worker:
+        async with _held(Child(command)) as exchange, _held(start_worker(pass_fds)) as worker:
             _load_engine()
             async with attend_exchange(exchange) as shipped:
                 yield _at_shipped(config, shipped, worker)
@@ -173,7 +198,7 @@ async def _open_venue(options: RunOptions, ring: Ring) -> AsyncIterator[_Venue]:
         if not addresses.rest or not addresses.streams:
             raise Refused("venue.rest_url and venue.streams_url are needed for the venue 'custom'")
     credentials = Credentials.from_environment()
-    async with _held(start_worker(ring.pass_fds)) as worker:
+    async with _held(start_worker(pass_fds)) as worker:
         yield _Venue(addresses, credentials, config, worker, None)
 
 
@@ -259,7 +284,8 @@ async def _end_with_recording(engine: Engine, shipped: ShippedExchange, ending: 
 def _accounted(report: EngineReport) -> int:
     """Recorded ticks that reached the Brain, or are known not to."""
     feed = report.feed
-    return brain_ticks(report) + feed.malformed + feed.strangers + feed.dropped
+    kept_out = feed.malformed + feed.strangers + feed.dropped + feed.duplicates
+    return brain_ticks(report) + kept_out
 
 
 async def _draw(engine: Engine, screen: Screen) -> None:

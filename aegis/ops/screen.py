@@ -57,7 +57,8 @@ class PlainLines(Silent):
         print(
             f"{elapsed_s:6.1f}s  ticks {brain_ticks(report):>9,}  bars {brain.counts['bars']:>7,}"
             f"  signals {report.proposed:>5}  fills {executor.fills:>4}"
-            f"  equity {_equity(report):,.2f}  tick→order p50 {executor.tick_to_order_us.p50} us",
+            f"  equity {_equity(report):,.2f}"
+            f"  tick→order p50 {executor.times.tick_to_order_us.p50} us",
             flush=True,
         )
 
@@ -99,7 +100,7 @@ def _figures(report: EngineReport) -> Table:
             "tick → signal",
             f"{brain.tick_to_signal_us.p50} / {brain.tick_to_signal_us.p99} us",
             "tick → order",
-            f"{executor.tick_to_order_us.p50} / {executor.tick_to_order_us.p99} us",
+            f"{executor.times.tick_to_order_us.p50} / {executor.times.tick_to_order_us.p99} us",
         ),
     )
     for row in rows:

@@ -63,8 +63,10 @@ def summarise(facts: RunFacts, report: EngineReport, clean: Clean) -> dict[str, 
         **_money(report),
         "latency_us": {
             "tick_to_signal": attrs.asdict(report.brain.tick_to_signal_us),
-            "signal_to_order": attrs.asdict(report.executor.signal_to_order_us),
-            "tick_to_order": attrs.asdict(report.executor.tick_to_order_us),
+            **{
+                name.removesuffix("_us"): each
+                for name, each in attrs.asdict(report.executor.times).items()
+            },
         },
         "garbage": _garbage(report),
         "journal": attrs.asdict(report.scribe),
@@ -90,6 +92,7 @@ def _market(report: EngineReport) -> dict[str, Any]:
             "connects": feed.connects,
             "malformed": feed.malformed,
             "strangers": feed.strangers,
+            "duplicates": feed.duplicates,
             "gaps": feed.gaps,
             "early": brain.counts["early"],
             "late": brain.counts["late"],
@@ -146,8 +149,9 @@ def _strategies(report: EngineReport) -> dict[str, Any]:
 
 
 def brain_ticks(report: EngineReport) -> int:
-    """Ticks that reached the Brain; a GAP is a mark, not a tick."""
-    return report.brain.counts["ticks"] - report.brain.counts["gaps"]
+    """Quotes and trades that reached the Brain: what tells of a gap, or values without a trade, is none."""
+    counts = report.brain.counts
+    return counts["ticks"] - counts["gaps"] - counts["marks"]
 
 
 def unrealised(report: EngineReport) -> Decimal:

@@ -44,14 +44,14 @@ class Seat:
         Refused: somebody alive holds it.
     """
 
-    def __init__(self, fd: int, seat: int, holder: str) -> None:
+    def __init__(self, fd: int, seat: int, holder: str, *, of: str = "ring") -> None:
         # Opened anew: descriptors that were inherited or duplicated share one description, and so one lock.
         self._fd: Final = os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
         try:
             _lock(self._fd, fcntl.F_OFD_SETLK, seat)
         except BlockingIOError as error:
             os.close(self._fd)
-            raise Refused(f"the ring already has a living {holder}") from error
+            raise Refused(f"the {of} already has a living {holder}") from error
 
     def leave(self) -> None:
         """Let go of the lock."""

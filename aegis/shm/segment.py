@@ -31,9 +31,12 @@ _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 class Memfd:
     """Anonymous memory, reachable only through its descriptor."""
 
+    label: str = "aegis-ring"
+    """How it shows in a process's memory map."""
+
     def create(self, size: int) -> int:
         """Return the descriptor of fresh zeroed memory that is all there and cannot change its size."""
-        fd = os.memfd_create("aegis-ring", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        fd = os.memfd_create(self.label, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         _allocate(fd, size)
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
         return fd

@@ -40,6 +40,7 @@ class Faults:
     _drop_route: Callable[[Route], None]
     _expire_listen_key: Callable[[], None]
     _silent: set[str]
+    _losing: set[str]
     _orders: deque[OrderFault] = attrs.field(factory=deque)
 
     def spoil_next_order(self, kind: OrderFaultKind, *, delay_s: float = 0.0) -> None:
@@ -57,6 +58,10 @@ class Faults:
     def speak(self, stream: str) -> None:
         """End a silence."""
         self._silent.discard(stream)
+
+    def lose_next(self, stream: str) -> None:
+        """Lose the next frame of a stream such as `btcusdt@depth@100ms` on its way to all who hear it."""
+        self._losing.add(stream)
 
     def drop_connections(self, route: Route) -> None:
         """End every WebSocket connection of a route without a closing handshake."""

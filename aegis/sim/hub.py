@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
 
 import msgspec
 import trio
@@ -11,7 +11,7 @@ import trio
 from aegis.sim.frames import combined, text_frame
 from aegis.sim.routes import Route, route_of
 
-__all__ = ["Hub", "Subscriber"]
+__all__ = ["Hub", "Spoken", "Subscriber"]
 
 
 class Subscriber(Protocol):
@@ -28,6 +28,14 @@ class Subscriber(Protocol):
         """Wait until no more than so many bytes are queued, or the connection is gone."""
 
 
+class Spoken(NamedTuple):
+    """A finished frame of a stream, in both of its forms."""
+
+    name: str
+    combined: bytes
+    alone: bytes
+
+
 class Hub:
     """The subscriptions of all connections.
 
@@ -38,6 +46,8 @@ class Hub:
         self._subscribers: dict[str, dict[Subscriber, None]] = {}
         self._changed = trio.Event()
         self.silent: set[str] = set()
+        self.losing: set[str] = set()
+        """Streams whose next frame is lost on its way."""
 
     def subscribe(self, subscriber: Subscriber, names: Iterable[str]) -> None:
         """Let a connection hear streams, or on the private route a listen key."""
@@ -67,19 +77,39 @@ class Hub:
 
     def publish(self, name: str, payload: bytes) -> None:
         """Send a payload to everyone who hears a stream, in the form that each asked for."""
-        subscribers = self._subscribers.get(name)
-        if not subscribers or name in self.silent:
-            return
-        for each in subscribers:
+        for each in self._hearers(name):
             each.send(text_frame(combined(name, payload) if each.combined else payload))
+
+    def publish_together(self, frames: Iterable[Spoken], filled: Callable[[bytes], bytes]) -> None:
+        """Send many frames at once: to each connection those that it hears, in one piece.
+
+        Args:
+            frames: in order.
+            filled: gives a piece what its frames leave open.
+        """
+        pieces: dict[Subscriber, list[bytes]] = {}
+        for name, combined_frame, alone in frames:
+            if name not in self.silent:
+                for each in self._subscribers.get(name, ()):
+                    frame = combined_frame if each.combined else alone
+                    pieces.setdefault(each, []).append(frame)
+        for subscriber, piece in pieces.items():
+            subscriber.send(filled(b"".join(piece)))
 
     def publish_recorded(self, name: str, frame: bytes, payload: msgspec.Raw) -> None:
         """Send a recorded combined frame as it was recorded; its payload alone to those who asked for that."""
-        subscribers = self._subscribers.get(name)
-        if not subscribers or name in self.silent:
-            return
-        for each in subscribers:
+        for each in self._hearers(name):
             each.send(text_frame(frame if each.combined else bytes(payload)))
+
+    def _hearers(self, name: str) -> Iterable[Subscriber]:
+        """Everyone who is to get a stream's next frame."""
+        hearers = self._subscribers.get(name, ())
+        if name in self.silent:
+            return ()
+        if hearers and name in self.losing:
+            self.losing.discard(name)
+            return ()
+        return hearers
 
     def tell(self, listen_key: str, event: str, payload: bytes) -> None:
         """Send a user-data event to those who hear the listen key and want that event; its end concerns all."""

@@ -9,6 +9,7 @@ from aegis.errors import Rejected
 from aegis.sim.book import Book, Quote
 from aegis.sim.candles import Candles
 from aegis.sim.contract import Contract
+from aegis.sim.depth import PublicBook, QuotedBook
 from aegis.sim.matching import Matcher
 from aegis.sim.order import Execution, Side
 from aegis.sim.sequence import Sequence
@@ -25,6 +26,9 @@ class Listing:
         self.aggregate_ids = Sequence()
         self.matcher = Matcher(contract, self.trade_ids)
         self.candles = Candles(contract)
+        self.quoted_book = QuotedBook(contract, self.matcher.book)
+        self.public_book: PublicBook = self.quoted_book
+        """What depth snapshots show: made from the quote, or recorded."""
 
     @property
     def watching(self) -> bool:

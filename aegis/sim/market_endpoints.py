@@ -10,7 +10,7 @@ from aegis.sim.candles import INTERVALS_MS, Candle
 from aegis.sim.contract import Contract
 from aegis.sim.endpoint import Desk, Endpoint, Table
 from aegis.sim.listing import Listing
-from aegis.sim.order import Side, TimeInForce
+from aegis.sim.order import TimeInForce
 from aegis.sim.params import Params
 from aegis.sim.request_limits import RATE_LIMITS
 
@@ -116,21 +116,14 @@ def _depth_limit(params: Params) -> int:
 
 
 def _depth(desk: Desk, params: Params, now_ms: int) -> object:
-    listing, limit = desk.exchange.listing(params.text("symbol")), _depth_limit(params)
-    contract = listing.contract
-
-    def rows(side: Side) -> list[tuple[str, str]]:
-        return [
-            (padded(price, contract.price_places), padded(quantity, contract.quantity_places))
-            for price, quantity in listing.book.levels(side, limit)
-        ]
-
+    listing = desk.exchange.listing(params.text("symbol"))
+    shown = listing.public_book.show(_depth_limit(params))
     return {
-        "lastUpdateId": listing.quote.update_id,
+        "lastUpdateId": shown.update_id,
         "E": now_ms,
         "T": now_ms,
-        "bids": rows(Side.BUY),
-        "asks": rows(Side.SELL),
+        "bids": shown.bids,
+        "asks": shown.asks,
     }
 
 

@@ -20,6 +20,7 @@ from aegis.sim.catalogue import recorded_contract
 from aegis.sim.contract import Contract
 
 __all__ = [
+    "SNAPSHOT",
     "Frame",
     "RecordedTrade",
     "Recording",
@@ -31,6 +32,7 @@ __all__ = [
     "symbol_and_kind",
 ]
 
+SNAPSHOT = "snapshot"
 DRIVING = frozenset({"bookTicker", "trade", "aggTrade"})
 _NAME = b'{"stream":"'
 _LEAST, _MOST = Decimal("1e-12"), Decimal("1e12")
@@ -38,7 +40,10 @@ _SAMPLE = 500  # frames a stream that are decoded to learn what is in it
 
 
 class Frame(NamedTuple):
-    """One recorded stream frame: the whole as it was received, and the payload inside it."""
+    """One recorded stream frame: the whole as it was received, and the payload inside it.
+
+    A depth snapshot, which recorders write between the frames, has the stream `<symbol>@snapshot`, and is its payload.
+    """
 
     local_ns: int
     stream: str
@@ -108,7 +113,8 @@ class Recording:
     """One file, read as a stream: a frame at a time, never the whole.
 
     A line that is no frame is counted in `malformed` and skipped; so is the rest of a file that breaks off. A REST
-    depth snapshot, which recorders write between the frames, is neither.
+    depth snapshot, which recorders write between the frames, is neither: it belongs to the symbol whose depth stream
+    came last, as it does not name one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -125,13 +131,19 @@ class Recording:
         except (OSError, EOFError, zlib.error) as error:
             raise Refused(f"recording {path}: expected a readable gzip file: {error}") from error
 
-    def frames(self) -> Iterator[Frame]:
-        """Yield the frames in the order of the file; `malformed` starts again from 0."""
+    def frames(self, *, snapshots: bool = False) -> Iterator[Frame]:
+        """Yield the frames, and the snapshots if asked to, in the order of the file; `malformed` starts again from 0."""
         self.malformed = 0
+        depth = ""
         for line in self.lines():
             frame = self.read(line)
             if frame is not None:
+                if "@depth" in frame.stream:
+                    depth = frame.stream
                 yield frame
+            elif snapshots and depth and (found := _snapshot_in(line)) is not None:
+                at_ns, body = found
+                yield Frame(at_ns, f"{depth.partition('@')[0]}@{SNAPSHOT}", body, msgspec.Raw(body))
 
     def lines(self) -> Iterator[bytes]:
         """Yield the lines as they are."""
@@ -150,9 +162,17 @@ class Recording:
             found = _combined(frame)
             return Frame(int(stamp), found.stream, frame, found.data)
         except (ValueError, msgspec.DecodeError):
-            if not frame.startswith(b'{"lastUpdateId"'):
+            if _snapshot_in(line) is None:
                 self.malformed += 1
             return None
+
+
+def _snapshot_in(line: bytes) -> tuple[int, bytes] | None:
+    """The local time in ns and the text of a depth snapshot; None for anything else."""
+    stamp, _, body = line.rstrip().partition(b" ")
+    if not body.startswith(b'{"lastUpdateId"') or not stamp.isdigit():
+        return None
+    return int(stamp), body
 
 
 @attrs.frozen
@@ -204,5 +224,6 @@ def _contract(symbol: str, quotes: list[Quote]) -> Contract:
 
 
 def merged(recordings: Iterable[Recording]) -> Iterator[Frame]:
-    """Yield the frames of several recordings as they were received, by local time."""
-    return heapq.merge(*(each.frames() for each in recordings), key=lambda frame: frame.local_ns)
+    """Yield the frames and snapshots of several recordings as they were received, by local time."""
+    frames = (each.frames(snapshots=True) for each in recordings)
+    return heapq.merge(*frames, key=lambda frame: frame.local_ns)

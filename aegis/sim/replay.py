@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 
 import trio
 
+from aegis.sim.depth import RecordedBook
 from aegis.sim.exchange import Exchange
 from aegis.sim.hub import Hub
 from aegis.sim.order import Side, Trade
 from aegis.sim.recording import (
     DRIVING,
+    SNAPSHOT,
     Frame,
     Recording,
     merged,
@@ -58,6 +60,7 @@ class Replay:
         self._speed = speed
         self._unreadable = 0
         self._channels: dict[str, tuple[str, str]] = {}  # stream -> symbol, kind
+        self._books: dict[str, RecordedBook] = {}  # of the symbols whose depth is recorded
         self.frames: Counter[str] = Counter()
         self.ended = trio.Event()
 
@@ -96,9 +99,16 @@ class Replay:
             self._hub.publish_recorded(frame.stream, frame.frame, frame.payload)
 
     def _takes_in(self, frame: Frame, now_ms: int) -> bool:
-        """Let the venue see a quote or trade; False when it is none after all."""
+        """Let the venue see a frame; False for one that nobody else is to see."""
         symbol, kind = self._channel(frame.stream)
-        if symbol not in self._exchange.listings or kind not in DRIVING:
+        if symbol not in self._exchange.listings:
+            return kind != SNAPSHOT
+        if kind == SNAPSHOT:
+            self._book(symbol).begin(frame.frame)
+            return False
+        if kind == "depth":
+            self._book(symbol).change(frame.payload)
+        if kind not in DRIVING:
             return True
         if kind == "bookTicker":
             quote = recorded_quote(frame.payload)
@@ -111,6 +121,13 @@ class Replay:
             return True
         self._unreadable += 1
         return False
+
+    def _book(self, symbol: str) -> RecordedBook:
+        """The recorded book of a symbol, which snapshots show from its first change on."""
+        if symbol not in self._books:
+            book = self._books[symbol] = RecordedBook()
+            self._exchange.listings[symbol].public_book = book
+        return self._books[symbol]
 
     def _channel(self, stream: str) -> tuple[str, str]:
         if stream not in self._channels:

@@ -8,6 +8,7 @@ from functools import partial
 import trio
 
 from aegis.kernel.clock import seeded_random
+from aegis.sim.depth import SPEEDS_MS, DepthTape, depth_stream
 from aegis.sim.exchange import Exchange
 from aegis.sim.hub import Hub
 from aegis.sim.listing import Listing
@@ -33,6 +34,13 @@ class Synthetic:
         self._update_ids = Sequence()
         self._markets = [self._market(each, seed, rate) for each in exchange.listings.values()]
         self._names = {each: each.lower() for each in exchange.listings}
+        self._steps = 0
+        self._tapes: dict[str, DepthTape] = {}
+        """The depth streams that somebody has heard."""
+        self._depth_streams = {
+            symbol: [(speed_ms, depth_stream(name, speed_ms)) for speed_ms in SPEEDS_MS]
+            for symbol, name in self._names.items()
+        }
 
     def _market(self, listing: Listing, seed: int, rate: TapeRate) -> SyntheticMarket:
         return SyntheticMarket(
@@ -66,16 +74,37 @@ class Synthetic:
 
     def step(self, now_ms: int) -> None:
         """Let 10 ms pass in every market."""
+        self._steps += 1
         for market in self._markets:
             symbol, name = market.symbol, self._names[market.symbol]
             for event in market.step(now_ms):
                 if isinstance(event, Quoted):
+                    self._note(symbol, event.update_id)
                     self._hub.publish(f"{name}@bookTicker", event.payload)
                     self._exchange.quoted(symbol, event.quote(), now_ms)
                 else:
                     self._hub.publish(f"{name}@aggTrade", event.payload)
                     side = Side.BUY if event.taker_buys else Side.SELL
                     self._exchange.traded(symbol, event.price, event.quantity, side, now_ms, now_ms)
+
+            self._publish_depth(symbol, now_ms)
+
+    def _note(self, symbol: str, update_id: int) -> None:
+        for _, stream in self._depth_streams[symbol]:
+            if stream in self._tapes:
+                self._tapes[stream].saw(update_id)
+
+    def _publish_depth(self, symbol: str, now_ms: int) -> None:
+        """Tell what has changed in a symbol's book on the streams that are due and heard."""
+        for speed_ms, stream in self._depth_streams[symbol]:
+            if self._steps * STEP_MS % speed_ms or not self._hub.heard(stream):
+                continue
+            listing = self._exchange.listings[symbol]
+            if stream not in self._tapes:
+                self._tapes[stream] = DepthTape(listing.contract, listing.quoted_book)
+            payload = self._tapes[stream].event(listing.quote, now_ms)
+            if payload is not None:
+                self._hub.publish(stream, payload)
 
     def printed(self, trade: Trade) -> None:
         """Put a fill of an own order on the public tape."""

@@ -1,8 +1,8 @@
-"""The market's public messages as bytes: bookTicker, aggTrade, markPrice (protocol §4.2)."""
+"""The market's public messages as bytes: bookTicker, depthUpdate, aggTrade, markPrice (protocol §4.2)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 
 from aegis.sim.amounts import money
@@ -46,6 +46,24 @@ class TapeWriter:
             f'"B":"{quantity(bid_steps)}","a":"{price(ask)}","A":"{quantity(ask_steps)}",'
             f'"T":{now_ms},"E":{now_ms},"st":1}}'
         ).encode()
+
+    def depth_update(
+        self,
+        ids: tuple[int, int, int],
+        bids: Iterable[tuple[int, int]],
+        asks: Iterable[tuple[int, int]],
+        now_ms: int,
+    ) -> bytes:
+        """Write changes of levels in ticks and steps, with their first and last id and the last one before them."""
+        first, last, previous = ids
+        return (
+            f'{{"e":"depthUpdate","E":{now_ms},"T":{now_ms},"s":"{self._symbol}","U":{first},'
+            f'"u":{last},"pu":{previous},"b":[{self._levels(bids)}],"a":[{self._levels(asks)}],"st":1}}'
+        ).encode()
+
+    def _levels(self, rows: Iterable[tuple[int, int]]) -> str:
+        price, quantity = self._price, self._quantity
+        return ",".join(f'["{price(ticks)}","{quantity(steps)}"]' for ticks, steps in rows)
 
     def agg_trade(
         self,

@@ -20,8 +20,7 @@ from aegis.errors import Refused, Unavailable
 from aegis.kernel.clock import Clock
 from aegis.orders.instrument import Instrument, plain
 from aegis.orders.order import Ticket, Trade
-from aegis.venue import binance_codec as codec
-from aegis.venue import outcome
+from aegis.venue import binance_rows, outcome
 from aegis.venue.klines import KLINES_MAX, interval_name, kline_bars, kline_weight
 from aegis.venue.port import AccountView, OrderView, Placed
 from aegis.venue.signing import Credentials, encode
@@ -110,8 +109,9 @@ class BinanceRest:
             throttled = outcome.Unavailable("our own order throttle is empty")
             return Placed(throttled, self._clock.monotonic_ns(), cutoff_ms)
         url = f"/fapi/v1/order?{self._sign(params)}"
-        sent_ns = self._clock.monotonic_ns()
-        return Placed(await self._mutate("POST", url), sent_ns, cutoff_ms)
+        on_the_wire = _Departure(self._clock)
+        placed = await self._mutate("POST", url, on_the_wire)
+        return Placed(placed, on_the_wire.sent_ns, cutoff_ms)
 
     async def cancel(self, symbol: str, client_id: str) -> outcome.Outcome:
         """Ask to cancel an order."""
@@ -125,24 +125,24 @@ class BinanceRest:
             body = await self._get_signed("/fapi/v1/order", params)
         except _NoSuchOrder:
             return None
-        return _understood(lambda: codec.order_view(body)[0])
+        return _understood(lambda: binance_rows.order_view(body)[0])
 
     async def open_orders(self) -> list[OrderView]:
         """Every open order of the account."""
         body = await self._get_signed("/fapi/v1/openOrders", {})
-        return _understood(lambda: codec.order_view(body))
+        return _understood(lambda: binance_rows.order_view(body))
 
     async def trades_of(self, symbol: str, client_id: str, exchange_id: int) -> list[Trade]:
         """The executions of one order."""
         params = {"symbol": symbol, "orderId": exchange_id}
         body = await self._get_signed("/fapi/v1/userTrades", params)
-        return _understood(lambda: codec.my_trades(body, client_id))
+        return _understood(lambda: binance_rows.my_trades(body, client_id))
 
     async def account(self) -> AccountView:
         """The balance and the positions."""
         account = await self._get_signed("/fapi/v3/account", {})
         positions = await self._get_signed("/fapi/v3/positionRisk", {})
-        return _understood(lambda: codec.account_view(account, positions))
+        return _understood(lambda: binance_rows.account_view(account, positions))
 
     async def instruments(self, symbols: Iterable[str]) -> dict[str, Instrument]:
         """The trading rules of the given symbols."""
@@ -178,10 +178,13 @@ class BinanceRest:
         timed = {**params, "recvWindow": RECV_WINDOW_MS, "timestamp": self.exchange_ms()}
         return self._credentials.signed(timed)
 
-    async def _mutate(self, method: str, url: str) -> outcome.Outcome:
+    async def _mutate(
+        self, method: str, url: str, departure: _Departure | None = None
+    ) -> outcome.Outcome:
         """A request that changes something: every way to fail is an outcome."""
+        watched = {} if departure is None else {"trace": departure.note}
         try:
-            response = await self._http.request(method, url)
+            response = await self._http.request(method, url, extensions=watched)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as why:
             return outcome.Unavailable(f"nothing was sent: {why!r}")
         except httpx.HTTPError as why:
@@ -220,6 +223,19 @@ class BinanceRest:
                 raise _NoSuchOrder
             raise Refused(f"{method} {path}: {answer.code} {answer.message}")
         raise Unavailable(f"{method} {path}: HTTP {response.status_code}")
+
+
+class _Departure:
+    """When a request left: once all of it was given to the system, or when it was to be sent if that is not known."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.sent_ns = clock.monotonic_ns()
+
+    async def note(self, event: str, _: Mapping[str, object]) -> None:
+        """Take an event of the HTTP library."""
+        if event == "http11.send_request_headers.complete":  # an order has no body
+            self.sent_ns = self._clock.monotonic_ns()
 
 
 def _server_ms(body: bytes) -> int:

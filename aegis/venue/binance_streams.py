@@ -15,12 +15,23 @@ import msgspec
 
 from aegis.errors import Refused
 
-__all__ = ["Route", "by_route", "market_url", "private_url", "subscribe_frames", "tick_streams"]
+__all__ = [
+    "Route",
+    "by_route",
+    "depth_streams",
+    "kind_of",
+    "market_url",
+    "private_url",
+    "subscribe_frames",
+    "tick_streams",
+]
 
-STREAMS_PER_SOCKET_MAX: Final = 1024
 _NAMES_PER_FRAME: Final = 200
-_STREAM: Final = re.compile(r"[^@]+@(?P<kind>[a-zA-Z]+)(\d+|_\w+)?(@\w+)?")
-"""A symbol, the kind, a number of levels or an interval, an update speed."""
+_STREAM: Final = re.compile(
+    r"[^@!]+@(?P<kind>[a-zA-Z]+)(\d+|_\w+)?(@\w+)?"  # a symbol; a number of levels or an interval; a speed
+    r"|!(?P<all>[a-zA-Z]+)(@arr)?(@\w+)?"  # of all symbols
+    r"|(?P<alone>tradingSession)"
+)
 
 
 class Route(Enum):
@@ -31,47 +42,59 @@ class Route(Enum):
     PRIVATE = "private"
 
 
-_ROUTES: Final = {
-    "bookTicker": Route.PUBLIC,
-    "depth": Route.PUBLIC,
-    "aggTrade": Route.MARKET,
-    "trade": Route.MARKET,  # undocumented for futures; recordings of 2024 hold it
-    "markPrice": Route.MARKET,
-    "kline": Route.MARKET,
-}
+_ROUTES: Final = dict.fromkeys(("bookTicker", "depth", "rpiDepth"), Route.PUBLIC) | dict.fromkeys(
+    (
+        "aggTrade",
+        "assetIndex",
+        "compositeIndex",
+        "continuousKline",
+        "contractInfo",
+        "forceOrder",
+        "kline",
+        "markPrice",
+        "miniTicker",
+        "ticker",
+        "trade",  # undocumented for futures; recordings of 2024 hold it
+        "tradingSession",
+    ),
+    Route.MARKET,
+)
 
 
-def route_of(stream: str) -> Route:
-    """The route of a stream such as `btcusdt@aggTrade`.
+def kind_of(stream: str) -> str:
+    """The kind of a stream such as `btcusdt@aggTrade` or `!ticker@arr`.
 
     Raises:
         Refused: there is no such stream.
     """
     named = _STREAM.fullmatch(stream)
-    if named is None or named["kind"] not in _ROUTES:
+    kind = (named["kind"] or named["all"] or named["alone"]) if named else None
+    if kind not in _ROUTES:
         raise Refused(f"no route is known for the stream {stream!r}")
-    return _ROUTES[named["kind"]]
+    return kind
 
 
 def tick_streams(symbols: Iterable[str], trade_stream: str) -> list[str]:
-    """The streams that make ticks: the best quotes and the trades of every symbol."""
-    return [
-        f"{symbol.lower()}@{kind}" for symbol in symbols for kind in ("bookTicker", trade_stream)
-    ]
+    """The streams that make ticks: the best quotes, the trades and the mark prices of every symbol."""
+    kinds = ("bookTicker", trade_stream, "markPrice@1s")
+    return [f"{symbol.lower()}@{kind}" for symbol in symbols for kind in kinds]
+
+
+def depth_streams(symbols: Iterable[str], speed: str) -> list[str]:
+    """The streams that tell of changes in the order books of the symbols; 250 ms is what goes without saying."""
+    suffix = "" if speed == "250ms" else f"@{speed}"
+    return [f"{symbol.lower()}@depth{suffix}" for symbol in symbols]
 
 
 def by_route(streams: Iterable[str]) -> dict[Route, list[str]]:
     """The streams of each route.
 
     Raises:
-        Refused: a stream has no route, or there are more than one socket carries.
+        Refused: a stream has no route.
     """
     routes: dict[Route, list[str]] = {}
     for stream in streams:
-        routes.setdefault(route_of(stream), []).append(stream)
-    for route, names in routes.items():
-        if len(names) > STREAMS_PER_SOCKET_MAX:
-            raise Refused(f"{len(names)} streams of /{route.value} do not fit one socket")
+        routes.setdefault(_ROUTES[kind_of(stream)], []).append(stream)
     return routes
 
 
@@ -85,8 +108,8 @@ def private_url(base: str, listen_key: str) -> str:
     return f"{base}/{Route.PRIVATE.value}/ws/{listen_key}"
 
 
-def subscribe_frames(streams: Sequence[str]) -> list[bytes]:
-    """The SUBSCRIBE frames for the streams, their ids 1, 2, …; few, as ten a second are all one may send."""
+def subscribe_frames(streams: Sequence[str], first_id: int = 1) -> list[bytes]:
+    """The SUBSCRIBE frames for the streams, their ids counted up; few, as ten a second are all one may send."""
     starts = range(0, len(streams), _NAMES_PER_FRAME)
     return [
         msgspec.json.encode(
@@ -96,5 +119,5 @@ def subscribe_frames(streams: Sequence[str]) -> list[bytes]:
                 "id": number,
             }
         )
-        for number, start in enumerate(starts, 1)
+        for number, start in enumerate(starts, first_id)
     ]

@@ -6,14 +6,17 @@ ends the connection, or that no server may send, is left with all that follows i
 
 A frame of 190 bytes takes about 0.1 us, and receiving it 0.06; `python -m bench.feed` measures both.
 
-    frame ──▶ whole text below 64 KiB? ──▶ recognised? ──▶ TICK ──▶ ring
-                       └───────────────────────┴──▶ left, as it comes
+    frame ──▶ whole text below 64 KiB? ──▶ recognised? ──▶ let in? ──▶ TICK ──▶ ring
+                       │                       │             ├──▶ dropped: seen before
+                       │                       ├──▶ a book's next change ──▶ book ──▶ board
+                       └───────────────────────┴─────────────┴──▶ left, as it comes
 
 No socket is touched here: bytes are received into `room()`, and `take` is told how many.
 """
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Final, Protocol
 
 import numpy as np
@@ -22,10 +25,14 @@ import numpy.typing as npt
 from aegis.compiled import compiled, entry_point
 from aegis.errors import check
 from aegis.kernel.clock import Clock
-from aegis.market.records import TICK, received_us
+from aegis.market.records import TICK, TickKind, received_us
+from aegis.memory import byte, move, set_word, word
 from aegis.shm.writing import put_many
-from aegis.venue.fastlane_bytes import BEYOND, byte, move, set_word, word
-from aegis.venue.fastlane_event import LETTERS, Fate, read_event
+from aegis.venue.admission import NO_ADMISSION, Admission, Verdict, admit
+from aegis.venue.depth_book import NO_BOOKS
+from aegis.venue.depth_books import DepthBooks
+from aegis.venue.fastlane_bytes import BEYOND
+from aegis.venue.fastlane_event import LETTERS, NUMBER, SERIES, Fate, read_event
 from aegis.venue.fastlane_frame import (
     CLOSE,
     CONTROL,
@@ -39,7 +46,7 @@ from aegis.venue.fastlane_frame import (
 )
 from aegis.venue.fastlane_symbols import SymbolTable
 
-__all__ = ["BUFFER_BYTES", "EVERYTHING", "Fate", "Lane", "RingWriter"]
+__all__ = ["BUFFER_BYTES", "EVERYTHING", "Fate", "Lane", "RingWriter", "Role"]
 
 BUFFER_BYTES: Final = 1 << 18
 BATCH: Final = 64
@@ -58,15 +65,44 @@ _PASSING: Final = 6  # how many bytes of a frame that is left are still to be pa
 _FRAGMENTS: Final = 7  # 1 inside a message of several frames
 _READ: Final = 8  # how many records are in the batch,
 _WRITTEN: Final = 9  # and how many of them found room in the ring
-_FATES: Final = 10  # a count for each `Fate`
-_LETTERS: Final = _FATES + len(Fate)
+_ADMISSION: Final = 10  # the address of what decides which ticks are let in, or 0
+_ROLE: Final = 11  # of this connection, a `Role`
+_GAPS: Final = 12  # how many GAPs were put before a tick
+_BOOKS: Final = 13  # the address of the order books, or 0
+_FATES: Final = 14  # a count for each `Fate`
+_LETTERS: Final = _FATES + max(Fate) + 1
 _BATCH: Final = _LETTERS + LETTERS
-_WORDS: Final = _BATCH + BATCH * TICK.itemsize // 8
+_WORDS: Final = _BATCH + (BATCH + 1) * TICK.itemsize // 8  # the last tick may have a GAP before it
 
 # The compiler takes plain numbers.
 _TICK_BYTES: Final = TICK.itemsize
 _OTHER: Final = int(Fate.OTHER)
-_LAST_TAKEN: Final = int(Fate.TRADE)
+_QUOTE, _TRADE, _MARK = map(int, (Fate.QUOTE, Fate.TRADE, Fate.MARK))
+_CHANGE: Final = int(Fate.CHANGE)
+_SEEN: Final = int(Fate.DUPLICATE)
+_SHADED: Final = int(Fate.SHADOWED)
+_ADRIFT: Final = int(Fate.ADRIFT)
+_LET_IN: Final = int(Verdict.ADMITTED)
+_BEHIND_GAP: Final = int(Verdict.BEHIND_GAP)
+_DUPLICATE: Final = int(Verdict.DUPLICATE)
+_SHADOWED: Final = int(Verdict.SHADOWED)
+_GAP_TICK: Final = int(TickKind.GAP)
+_KIND: Final = 0xFF << 16
+
+
+class Role(IntEnum):
+    """What a connection is to its streams."""
+
+    IN_CHARGE = 0
+    NEWCOMER = 1
+    """It is to replace another that still brings the same ticks."""
+    RETIRED = 2
+    """Another brings them: no tick of this one is taken any more."""
+
+
+_IN_CHARGE: Final = int(Role.IN_CHARGE)
+_NEWCOMER: Final = int(Role.NEWCOMER)
+_RETIRED: Final = int(Role.RETIRED)
 
 
 @compiled("int64(int64, int64)")
@@ -91,9 +127,42 @@ def _pass_on(lane: int, at: int, end: int) -> int:
     return at + count
 
 
+@compiled("void(int64, int64)")
+def _put_gap(lane: int, tick: int) -> None:
+    """Move a tick one place on, and write a GAP of its symbol where it was."""
+    move(tick + _TICK_BYTES, tick, _TICK_BYTES)
+    set_word(tick, 0)
+    set_word(tick + 8, word(tick + 8) & ~_KIND | _GAP_TICK << 16)
+    for place in range(16, _TICK_BYTES, 8):
+        set_word(tick + place, 0)
+    _set(lane, _GAPS, _get(lane, _GAPS) + 1)
+
+
+@compiled("int64(int64, int64, int64)")
+def _admitted(lane: int, fate: int, tick: int) -> int:
+    """The fate of an event that was read into a tick, after the question whether it is let in."""
+    table, letters = _get(lane, _ADMISSION), lane + 8 * _LETTERS
+    if table == NO_ADMISSION or (fate > _TRADE and fate != _MARK):
+        return fate
+    role = _get(lane, _ROLE)
+    if role == _RETIRED:
+        return _SHADED
+    series, number = word(letters + SERIES), word(letters + NUMBER)
+    verdict = admit(table, tick, series, number, role == _NEWCOMER, False)
+    if verdict == _BEHIND_GAP:
+        _put_gap(lane, tick)
+    elif verdict == _DUPLICATE:
+        return _SEEN
+    elif verdict == _SHADOWED:
+        return _SHADED
+    elif verdict != _LET_IN:
+        return _ADRIFT
+    return fate
+
+
 @compiled("int64(int64, int64)")
 def _read_batch(lane: int, recv_us: int) -> int:
-    """Go through the frames until the bytes end or the batch is full; return how many ticks were read."""
+    """Go through the frames until the bytes end or the batch is full; return how many records were made."""
     at, end = _get(lane, _NEXT), _get(lane, _END)
     read = 0
     while read < BATCH:
@@ -111,11 +180,17 @@ def _read_batch(lane: int, recv_us: int) -> int:
             if end < behind:
                 break
             tick = lane + 8 * _BATCH + read * _TICK_BYTES
-            rows, mask = _get(lane, _ROWS), _get(lane, _MASK)
-            fate = read_event(payload, behind, lane + 8 * _LETTERS, rows, mask, recv_us, tick)
+            letters, rows, mask = lane + 8 * _LETTERS, _get(lane, _ROWS), _get(lane, _MASK)
+            books = _get(lane, _BOOKS) if _get(lane, _ROLE) == _IN_CHARGE else NO_BOOKS
+            fate = read_event(payload, behind, letters, rows, mask, books, recv_us, tick)
+            gaps = _get(lane, _GAPS)
+            fate = _admitted(lane, fate, tick)
+            read += _get(lane, _GAPS) - gaps
         _set(lane, _FATES + fate, _get(lane, _FATES + fate) + 1)
-        if fate <= _LAST_TAKEN:
+        if fate in (_QUOTE, _TRADE, _MARK):
             read += 1
+            at = behind
+        elif fate in (_CHANGE, _SEEN, _SHADED):
             at = behind
         else:
             _set(lane, _PASSING, behind - at if legal and first != CLOSE else EVERYTHING)
@@ -163,10 +238,19 @@ class Lane:
         symbols: the run's table.
         clock: for the receive stamps.
         lossless: wait for room in the ring; otherwise what finds none is dropped, and counted.
+        admission: decides which ticks are let in; without it, all are.
+        books: the order books of the table's symbols, if changes of them are to be taken as well.
     """
 
     def __init__(
-        self, writer: RingWriter, symbols: SymbolTable, clock: Clock, *, lossless: bool
+        self,
+        writer: RingWriter,
+        symbols: SymbolTable,
+        clock: Clock,
+        *,
+        lossless: bool,
+        admission: Admission | None = None,
+        books: DepthBooks | None = None,
     ) -> None:
         self._writer: Final = writer
         self._symbols: Final = symbols  # alive, as compiled code has its address
@@ -180,6 +264,10 @@ class Lane:
         self._address: Final = int(self._memory.ctypes.data)
         words = self._words
         words[_RING], words[_ROWS], words[_MASK] = writer.handle, symbols.address, symbols.mask
+        self._admission: Final = admission  # alive, as the table is
+        words[_ADMISSION] = NO_ADMISSION if admission is None else admission.address
+        self._books: Final = books
+        words[_BOOKS] = NO_BOOKS if books is None else books.address
         self.dropped = 0
         self.begin()
 
@@ -188,6 +276,8 @@ class Lane:
         words = self._words
         words[_LEFT] = words[_NEXT] = words[_END] = self._start
         words[_PASSING] = words[_FRAGMENTS] = 0
+        words[_ROLE] = Role.IN_CHARGE
+        self.is_waiting = False
 
     def room(self) -> memoryview:
         """Where the next bytes belong. There is always some."""
@@ -211,9 +301,11 @@ class Lane:
         while not _scan(self._address, recv_us):
             waiting = self._memory[_BATCH:].view(TICK)[words[_WRITTEN] : words[_READ]]
             if self._lossless:
+                self.is_waiting = True
                 await self._writer.write_all(waiting)
+                self.is_waiting = False
             else:
-                self.dropped += len(waiting)
+                self.dropped += int((waiting["kind"] != TickKind.GAP).sum())
 
     def leave(self, count: int = EVERYTHING) -> None:
         """Leave the next bytes, whatever they are: they are no frames, or no lane's."""
@@ -231,9 +323,30 @@ class Lane:
         return bytes(self._bytes[:count])
 
     @property
+    def role(self) -> Role:
+        """What this connection is to its streams."""
+        return Role(self._words[_ROLE])
+
+    @role.setter
+    def role(self, role: Role) -> None:
+        self._words[_ROLE] = role
+
+    @property
     def taken(self) -> int:
         """How many frames became ticks, those dropped included."""
-        return self._words[_FATES + Fate.QUOTE] + self._words[_FATES + Fate.TRADE]
+        return sum(self._words[_FATES + fate] for fate in (Fate.QUOTE, Fate.TRADE, Fate.MARK))
+
+    @property
+    def heard(self) -> int:
+        """How many events were taken or dropped here."""
+        return self.taken + sum(
+            self._words[_FATES + fate] for fate in (Fate.CHANGE, Fate.DUPLICATE, Fate.SHADOWED)
+        )
+
+    @property
+    def gaps(self) -> int:
+        """How many GAPs were put before a tick whose id does not follow."""
+        return self._words[_GAPS]
 
     @property
     def fates(self) -> dict[Fate, int]:

@@ -18,21 +18,18 @@ from numba.extending import intrinsic
 
 from aegis.compiled import compiled
 from aegis.errors import check
+from aegis.memory import byte, word
 
 __all__ = [
     "BEYOND",
     "BLOCK",
-    "byte",
     "digit_run",
     "digits_end",
-    "move",
     "number",
     "plain_run",
-    "set_word",
     "sixteen_bits",
     "string_end",
     "text",
-    "word",
 ]
 
 check(sys.byteorder == "little", "a word's lowest byte is the first character")
@@ -53,13 +50,8 @@ def text(characters: str) -> int:
     return int.from_bytes(characters.encode("ascii"), "little")
 
 
-def _instruction(define: Callable[..., Any]) -> Any:
-    """A function of compiled code that becomes the LLVM instructions which `define` generates."""
-    return intrinsic(define)
-
-
 def _at(generate: Callable[[Any, Any], Any]) -> Any:
-    """The same for a function from one address to an int64."""
+    """A function of compiled code from one address to an int64: the instructions that `generate` makes."""
 
     def define(_context: _Type, _address: _Type) -> Any:
         def build(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -67,15 +59,11 @@ def _at(generate: Callable[[Any, Any], Any]) -> Any:
 
         return types.int64(types.int64), build
 
-    return _instruction(define)
+    return intrinsic(define)
 
 
-def _load(builder: Any, address: Any, kind: Any) -> Any:
-    return builder.load(builder.inttoptr(address, kind.as_pointer()), align=1)
-
-
-def _byte(builder: Any, address: Any) -> Any:
-    return builder.zext(_load(builder, address, ir.IntType(8)), _WORD)
+def _sixteen(builder: Any, address: Any) -> Any:
+    return builder.load(builder.inttoptr(address, _BYTES.as_pointer()), align=1)
 
 
 def _all(character: int) -> Any:
@@ -90,7 +78,7 @@ def _first(builder: Any, found: Any) -> Any:
 
 
 def _plain_run(builder: Any, address: Any) -> Any:
-    characters = _load(builder, address, _BYTES)
+    characters = _sixteen(builder, address)
     # As signed numbers the bytes from 0x80 on are below zero: one comparison finds them and the controls.
     odd = builder.icmp_signed("<", characters, _all(0x20))
     for special in (_QUOTE, _BACKSLASH):
@@ -99,43 +87,14 @@ def _plain_run(builder: Any, address: Any) -> Any:
 
 
 def _digit_run(builder: Any, address: Any) -> Any:
-    digits = builder.sub(_load(builder, address, _BYTES), _all(ord("0")))
+    digits = builder.sub(_sixteen(builder, address), _all(ord("0")))
     return _first(builder, builder.icmp_unsigned(">", digits, _all(9)))
 
 
-byte: Final[Callable[[int], int]] = _at(_byte)
-"""The byte at an address."""
-word: Final[Callable[[int], int]] = _at(lambda builder, at: _load(builder, at, _WORD))
-"""The eight bytes from an address on, the first one lowest."""
 plain_run: Final[Callable[[int], int]] = _at(_plain_run)
 """How many of the next sixteen bytes can stand in a JSON string as they are: ASCII, no control, quote or backslash."""
 digit_run: Final[Callable[[int], int]] = _at(_digit_run)
 """How many of the next sixteen bytes are decimal digits."""
-
-
-def _set_word(_context: _Type, _address: _Type, _word: _Type) -> Any:
-    def build(target: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        builder.store(args[1], builder.inttoptr(args[0], _WORD.as_pointer()), align=1)
-        return target.get_dummy_value()
-
-    return types.void(types.int64, types.int64), build
-
-
-def _move(_context: _Type, _to: _Type, _source: _Type, _count: _Type) -> Any:
-    def build(target: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        pointer = ir.IntType(8).as_pointer()
-        memmove = builder.module.declare_intrinsic("llvm.memmove", [pointer, pointer, _WORD])
-        to, source = (builder.inttoptr(address, pointer) for address in args[:2])
-        builder.call(memmove, [to, source, args[2], ir.Constant(ir.IntType(1), 0)])
-        return target.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64), build
-
-
-set_word: Final[Callable[[int, int], None]] = _instruction(_set_word)
-"""Store a word `(address, word)`."""
-move: Final[Callable[[int, int, int], None]] = _instruction(_move)
-"""Copy bytes `(to, source, count)`; the two places may overlap."""
 
 
 @compiled("int64(int64)")

@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Final
 
 from aegis.compiled import compiled
-from aegis.venue.fastlane_bytes import BLOCK, byte, digit_run, digits_end, string_end, text, word
+from aegis.memory import byte, word
+from aegis.venue.fastlane_bytes import BLOCK, digit_run, digits_end, string_end, text
 
 __all__ = ["DEPTH_MAX", "LEFT", "key_end", "value_end"]
 

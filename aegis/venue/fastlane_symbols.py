@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from aegis.compiled import compiled
 from aegis.errors import check
-from aegis.venue.fastlane_bytes import BEYOND, set_word, word
+from aegis.memory import set_word, word
+from aegis.venue.fastlane_bytes import BEYOND
 
 __all__ = ["NAME_BYTES", "STRANGER", "SymbolTable", "find_symbol"]
 

@@ -66,7 +66,9 @@ class ScriptedFeed(Actor):
 
     @on(Report)
     async def report(self, _: Report) -> FeedReport:
-        return FeedReport(0, 0, 0, 0, 0, 0, 0, 0, self._subscribed, ())
+        figures = dict.fromkeys((field.name for field in attrs.fields(FeedReport)), 0)
+        told = {"subscribed": self._subscribed, "quarantine": (), "shards": (), "books": None}
+        return FeedReport(**(figures | told))  # type: ignore[arg-type]
 
 
 class Notebook(Actor):

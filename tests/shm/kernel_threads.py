@@ -1,6 +1,6 @@
 """The ring's own kernels as threads of the memory model: the checker reads the source that is compiled.
 
-Each function of `aegis.shm.writing` and `aegis.shm.reading` becomes a generator: every call of an atomic instruction
+Each function of `aegis.shm.writing`, `aegis.shm.reading` and `aegis.shm.seqlock` becomes a generator: every call of an atomic instruction
 becomes a step, everything else runs as written. A `Mutant` weakens one instruction of one function.
 """
 
@@ -9,12 +9,13 @@ from __future__ import annotations
 import ast
 import inspect
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from memory_model import PRIVATE, Thread, add_bits, exchange, fence, load, store
 
-from aegis.shm import block, handle, layout, reading, writing
+from aegis.shm import block, handle, layout, reading, seqlock, writing
 from aegis.shm.layout import WORD
 
 CAPACITY = 2
@@ -83,20 +84,21 @@ WEAKER = {
     "fence_release": "0",
     "fence_total": "0",
 }
-MODULES = (handle, writing, reading)
+RING = (handle, writing, reading)
+BOARD = (seqlock,)
 
 
-def _functions() -> dict[str, ast.FunctionDef]:
+def _functions(modules: Iterable[ModuleType]) -> dict[str, ast.FunctionDef]:
     """Every kernel's source."""
     found = {}
-    for module in MODULES:
+    for module in modules:
         for node in ast.parse(inspect.getsource(module)).body:
             if isinstance(node, ast.FunctionDef):
                 found[node.name] = node
     return found
 
 
-FUNCTIONS = _functions()
+FUNCTIONS = _functions((*RING, *BOARD))
 
 
 class _Mutation(ast.NodeTransformer):
@@ -143,7 +145,7 @@ class Kernels:
 
 def _translated(mutant: Mutant | None) -> dict[str, Any]:
     space: dict[str, Any] = {}
-    for module in MODULES:
+    for module in (*RING, *BOARD):
         space |= vars(module)
     space |= INSTRUCTIONS | {"READERS_MAX": READERS, "pause": lambda: None, "types": _PlainNumbers}
     space |= {"forward": operator.add, "since": operator.sub}
@@ -193,11 +195,11 @@ def shared_words(*, standing: int) -> dict[int, int]:
     return words
 
 
-def weakened() -> list[Mutant]:
-    """Every mutant that has one ordering less than the kernels as they are."""
+def weakened(modules: Iterable[ModuleType]) -> list[Mutant]:
+    """Every mutant that has one ordering less than the kernels of these modules as they are."""
     return [
         Mutant(name, instruction, index, by)
-        for name, node in FUNCTIONS.items()
+        for name, node in _functions(modules).items()
         for instruction, by in WEAKER.items()
         for index in range(_calls(node, instruction))
     ]

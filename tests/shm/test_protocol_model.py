@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # the explorer lies beside this 
 
 import ring_threads as ring  # found by the line above
 from kernel_threads import (
+    RING,
     SCRATCH_WORDS,
     Kernels,
     Mutant,
@@ -142,7 +143,7 @@ def test_protocol_holds(name: str) -> None:
     assert SCENARIOS[name].violation() is None
 
 
-@pytest.mark.parametrize("mutant", weakened(), ids=str)
+@pytest.mark.parametrize("mutant", weakened(RING), ids=str)
 def test_weaker_ordering_fails(mutant: Mutant) -> None:
     """Every ordering in the kernels is needed: with one less, a scenario goes wrong."""
     ordering = f"{mutant.function}: {mutant.instruction} #{mutant.nth}"

@@ -11,7 +11,7 @@ def test_streams_travel_on_their_own_route() -> None:
     """Quotes go by /public and trades by /market: the wrong one would be acknowledged and silent."""
     assert by_route(tick_streams(["BTCUSDT"], "aggTrade")) == {
         Route.PUBLIC: ["btcusdt@bookTicker"],
-        Route.MARKET: ["btcusdt@aggTrade"],
+        Route.MARKET: ["btcusdt@aggTrade", "btcusdt@markPrice@1s"],
     }
 
 
@@ -22,6 +22,14 @@ def test_streams_travel_on_their_own_route() -> None:
         ("btcusdt@depth20@100ms", Route.PUBLIC),
         ("btcusdt@kline_15m", Route.MARKET),
         ("btcusdt@markPrice@1s", Route.MARKET),
+        ("btcusdt@rpiDepth@500ms", Route.PUBLIC),
+        ("!bookTicker", Route.PUBLIC),
+        ("!markPrice@arr@1s", Route.MARKET),
+        ("!forceOrder@arr", Route.MARKET),
+        ("!contractInfo", Route.MARKET),
+        ("btcusdt_perpetual@continuousKline_1m", Route.MARKET),
+        ("defiusdt@compositeIndex", Route.MARKET),
+        ("tradingSession", Route.MARKET),
     ],
 )
 def test_streams_with_parameters_have_a_route(stream: str, route: Route) -> None:
@@ -29,17 +37,11 @@ def test_streams_with_parameters_have_a_route(stream: str, route: Route) -> None
     assert list(by_route([stream])) == [route]
 
 
-@pytest.mark.parametrize("stream", ["btcusdt", "btcusdt@nothing", ""])
+@pytest.mark.parametrize("stream", ["btcusdt", "btcusdt@nothing", "", "aggTrade", "@aggTrade"])
 def test_streams_without_a_route_are_refused(stream: str) -> None:
     """A stream that is not in the table is never sent anywhere."""
     with pytest.raises(Refused, match="no route"):
         by_route([stream])
-
-
-def test_streams_of_one_socket_are_bounded() -> None:
-    """More than a socket carries is refused before it is asked for."""
-    with pytest.raises(Refused, match="do not fit"):
-        by_route([f"s{number}usdt@aggTrade" for number in range(1025)])
 
 
 def test_subscribe_frames_are_few_and_numbered() -> None:

@@ -18,10 +18,11 @@ from wsproto.events import CloseConnection, Ping, Pong, TextMessage
 
 from aegis.actors.tick_sink import TickSink
 from aegis.kernel.clock import ManualClock
-from aegis.market.records import TICK, received_us
+from aegis.market.records import TICK, TickKind, received_us
 from aegis.shm import Policy, Ring
 from aegis.shm.reader import Reader
 from aegis.shm.writer import Writer
+from aegis.venue.admission import Admission, AdmissionRules
 from aegis.venue.fastlane import Fate, Lane
 from aegis.venue.fastlane_symbols import SymbolTable
 
@@ -32,6 +33,7 @@ RECV_US = received_us(NOW_NS)
 BOOK = b'{"e":"bookTicker","u":5123107838717,"s":"ETHUSDT","b":"2681.62","B":"1.165","a":"2681.63","A":"73.077","T":1723161256310,"E":1723161256311}'
 AGG = b'{"e":"aggTrade","E":1616202009196,"a":389551486,"s":"BTCUSDT","p":"58665.00","q":"0.043","f":621622993,"l":621622993,"T":1616202009188,"m":false}'
 TRADE = b'{"e":"trade","E":1723161256322,"T":1723161256322,"s":"BTCUSDT","t":5266583935,"p":"61800.30","q":"0.006","X":"MARKET","m":true}'
+MARK = b'{"e":"markPriceUpdate","E":1654858692000,"s":"BTCUSDT","p":"29968.93335956","ap":"29968.9","P":"29948.78869641","i":"29980.66509373","r":"-0.00010000","T":1654876800000,"st":1}'
 REPLY = b'{"result":null,"id":2}'
 
 
@@ -51,7 +53,7 @@ def frame(payload: bytes, first: int = 0x81) -> bytes:
 
 def takes(fates: dict[Fate, int]) -> int:
     """How many frames were taken."""
-    return fates[Fate.QUOTE] + fates[Fate.TRADE]
+    return fates[Fate.QUOTE] + fates[Fate.TRADE] + fates[Fate.MARK]
 
 
 def finish(work: Coroutine[Any, Any, Any]) -> None:
@@ -63,11 +65,14 @@ def finish(work: Coroutine[Any, Any, Any]) -> None:
 class Feed:
     """Both ways into the ring, as in the worker: what the lane leaves goes through the library to the sink."""
 
-    def __init__(self, writer: Writer, reader: Reader, *, lane: bool) -> None:
+    def __init__(
+        self, writer: Writer, reader: Reader, *, lane: bool, rules: AdmissionRules | None = None
+    ) -> None:
         self._reader = reader
-        table = SymbolTable(SYMBOLS)
-        self.lane = Lane(writer, table, ManualClock(NOW_NS), lossless=True) if lane else None
-        self.sink = TickSink(writer, SYMBOLS, lossless=True)
+        table, clock = SymbolTable(SYMBOLS), ManualClock(NOW_NS)
+        admission = Admission(len(SYMBOLS), rules) if rules is not None else None
+        self.lane = Lane(writer, table, clock, lossless=True, admission=admission) if lane else None
+        self.sink = TickSink(writer, SYMBOLS, lossless=True, admission=admission)
         self.library = Connection(ConnectionType.CLIENT)
         self.left = b""
         self.controls: list[object] = []
@@ -114,10 +119,12 @@ class Rings:
         self.left = b""
         self.taken: list[tuple[float, ...]] = []
 
-    def agree(self, data: bytes, cuts: Sequence[int] = ()) -> dict[Fate, int]:
+    def agree(
+        self, data: bytes, cuts: Sequence[int] = (), rules: AdmissionRules | None = None
+    ) -> dict[Fate, int]:
         """Feed the bytes, in pieces, to both: all that can be told from outside has to be the same."""
         (one, other) = self._ends
-        fast, slow = Feed(*one, lane=True), Feed(*other, lane=False)
+        fast, slow = Feed(*one, lane=True, rules=rules), Feed(*other, lane=False, rules=rules)
         slow.receive(data)
         for start, stop in pairwise([0, *cuts, len(data)]):
             fast.receive(data[start:stop])
@@ -129,6 +136,8 @@ class Rings:
         assert fast.sink.strangers == slow.sink.strangers
         assert list(fast.sink.quarantine) == list(slow.sink.quarantine)
         assert fast.lane is not None
+        assert fast.lane.gaps + fast.sink.gaps == slow.sink.gaps
+        assert fast.lane.fates[Fate.DUPLICATE] + fast.sink.duplicates == slow.sink.duplicates
         return fast.lane.fates
 
     def lane(self) -> Lane:
@@ -168,6 +177,7 @@ def json_values(characters: st.SearchStrategy[str], keys: st.SearchStrategy[str]
     )
 
 
+RATES = st.from_regex(r"\A-?0\.[0-9]{1,15}\Z")
 TIMES = st.integers(1, 4_000_000_000_000)
 ODD_NUMBERS = st.sampled_from(
     ["0", "-1", "01", ".5", "5.", "1e3", "nan", "inf", "9007.199254740993"]
@@ -179,7 +189,7 @@ ODD_TIMES = st.sampled_from([1.5, 10.0, 4_611_686_018_428, 9_223_372_036_854])
 ODD_TYPES = st.sampled_from([True, None, "", "true"])
 ODD_VALUES = ODD_NUMBERS | ODD_NAMES | ODD_TIMES | ODD_TYPES | st.integers(-5, 5)
 EXTRAS = st.dictionaries(KEYS, json_values(ASCII, KEYS), max_size=4)
-ODD_KEYS = st.text(ASCII, max_size=12) | st.sampled_from(["data", "stream", "e", "s", "b", "p"])
+ODD_KEYS = st.text(ASCII, max_size=12) | st.sampled_from(["data", "stream", "e", "s", "b", "st"])
 TEXT = st.characters(exclude_categories=["Cs"])
 ODD_EXTRAS = st.dictionaries(ODD_KEYS, json_values(TEXT, ODD_KEYS), max_size=4)
 
@@ -187,11 +197,13 @@ ODD_EXTRAS = st.dictionaries(ODD_KEYS, json_values(TEXT, ODD_KEYS), max_size=4)
 @st.composite
 def events(draw: st.DrawFn) -> dict[str, object]:
     """An event as the exchange may send it, its keys in any order, some unknown."""
-    name = draw(st.sampled_from(["bookTicker", "aggTrade", "trade"]))
+    name = draw(st.sampled_from(["bookTicker", "aggTrade", "trade", "markPriceUpdate"]))
     event = {"e": name, "E": draw(TIMES), "T": draw(TIMES), "s": draw(st.sampled_from(SYMBOLS[:4]))}
     if name == "bookTicker":
         low, high = sorted([draw(DECIMALS), draw(DECIMALS)], key=Decimal)
         event |= {"b": low, "a": high, "B": draw(DECIMALS), "A": draw(DECIMALS), "u": 1}
+    elif name == "markPriceUpdate":
+        event |= {"p": draw(DECIMALS), "i": draw(DECIMALS), "r": draw(RATES), "st": 1}
     else:
         event |= {"p": draw(DECIMALS), "q": draw(DECIMALS), "m": draw(st.booleans()), "a": 5}
     return dict(draw(st.permutations(list((draw(EXTRAS) | event).items()))))
@@ -295,9 +307,72 @@ def test_lane_agrees_on_every_cut(rings: Rings) -> None:
     odd = AGG.replace(b"58665.00", b"1e3")
     stream = frame(BOOK) + frame(b"ping", 0x89) + frame(combined(AGG)) + frame(odd) + frame(REPLY)
     stream += frame(TRADE[:50], 0x01) + frame(b"", 0x8A) + frame(TRADE[50:], 0x80) + frame(TRADE)
+    stream += frame(combined(MARK))
     for cut in range(len(stream) + 1):
-        assert takes(rings.agree(stream, [cut])) == 3
-    assert takes(rings.agree(stream, range(1, len(stream)))) == 3
+        assert takes(rings.agree(stream, [cut])) == 4
+    assert takes(rings.agree(stream, range(1, len(stream)))) == 4
+
+
+@st.composite
+def sequences(draw: st.DrawFn) -> list[bytes]:
+    """What one connection brings: ids that repeat, skip, come late or begin anew, times that go astray, jumping prices."""
+    frames, price, at = [], 100.0, 1_616_202_000_000
+    ids = dict.fromkeys(("u", "a", "t", "E"), 100)
+    for _ in range(draw(st.integers(1, 40))):
+        name, letter = draw(
+            st.sampled_from([("bookTicker", "u"), ("aggTrade", "a"), ("trade", "t")])
+        )
+        ids[letter] += draw(st.sampled_from([1, 1, 1, 1, 0, 2, -1, -2, -50]))
+        at += draw(st.sampled_from([0, 1, 5, 100]))
+        far = draw(st.sampled_from([0, 0, 0, 0, 0, 11_000, -11_000, 86_400_000]))
+        price *= draw(st.sampled_from([1.0, 1.0, 1.0001, 0.9999, 1.005, 1.5]))
+        shown = price * draw(st.sampled_from([1.0, 1.0, 1.0, 1.0, 10.0]))
+        symbol = draw(st.sampled_from(SYMBOLS[:2]))
+        event = {"e": name, "E": at + far, "T": at + far, "s": symbol, letter: ids[letter]}
+        if name == "bookTicker":
+            event |= {"b": f"{shown:.4f}", "a": f"{shown * 1.0001:.4f}", "B": "1", "A": "2"}
+        else:
+            event |= {"p": f"{shown:.4f}", "q": "1", "m": draw(st.booleans())}
+        frames.append(frame(compact(event)))
+    return frames
+
+
+@settings(max_examples=200, deadline=None)
+@given(sequences(), st.data())
+def test_lane_lets_in_what_the_slow_path_lets_in(
+    rings: Rings, frames: list[bytes], data: st.DataObject
+) -> None:
+    """One table decides for both: the same ticks and GAPs, each frame by itself, and whatever is left in time."""
+    stream = b"".join(frames)
+    whole = sorted({0, *np.cumsum([len(one) for one in frames]).tolist()})[1:-1]
+    rings.agree(stream, whole, AdmissionRules())
+    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=8).map(sorted))
+    rings.agree(stream, cuts, AdmissionRules(future_ms=0, jump_sigmas=0.0))
+
+
+def test_lane_drops_what_it_has_let_in_before(rings: Rings) -> None:
+    """A frame that comes twice makes one tick, of whatever kind."""
+    for payload in (BOOK, AGG, TRADE, MARK):
+        fates = rings.agree(frame(payload) * 3, rules=AdmissionRules())
+        assert (takes(fates), fates[Fate.DUPLICATE]) == (1, 2)
+        assert rings.left == b""
+
+
+def test_lane_puts_a_gap_where_an_aggregate_is_missing(rings: Rings) -> None:
+    """The GAP stands right before the tick, also where a batch ends."""
+    count = 3 * 64 + 5
+    frames = [frame(AGG.replace(b"389551486", b"%d" % (2 * number + 1))) for number in range(count)]
+    rings.agree(b"".join(frames), rules=AdmissionRules())
+    kinds = [tick[2] for tick in rings.taken]
+    assert kinds == [TickKind.TRADE] + [TickKind.GAP, TickKind.TRADE] * (count - 1)
+
+
+def test_lane_leaves_what_is_adrift_to_the_slow_path(rings: Rings) -> None:
+    """A price of another order is left, and quarantined there with its frame."""
+    absurd = AGG.replace(b"389551486", b"389551487").replace(b"58665.00", b"586650.00")
+    fates = rings.agree(frame(AGG) + frame(absurd), rules=AdmissionRules())
+    assert (fates[Fate.TRADE], fates[Fate.ADRIFT]) == (1, 1)
+    assert rings.left == frame(absurd)
 
 
 def test_lane_leaves_frames_of_64_bit_length(rings: Rings) -> None:
@@ -367,6 +442,27 @@ ODD_DECIMALS = (b"", b"5.", b".5", b"05", b"+5", b"5.0.0", b"5e0", b"1844.674407
         (BOOK[:-1] + b',"data":1}', Fate.UNREAD),  # the slow path would take it for an envelope
         (BOOK.replace(b'"b"', b'"\\u0062"'), Fate.UNREAD),
         (BOOK.replace(b"ETHUSDT", b"ETH\\u0055SDT"), Fate.UNREAD),
+        (MARK, Fate.MARK),
+        (combined(MARK), Fate.MARK),
+        (MARK.replace(b'"-0.00010000"', b'"0.00010000"'), Fate.MARK),
+        (MARK.replace(b":1654876800000", b":0"), Fate.MARK),  # a contract without funding
+        (MARK.replace(b'"-0.00010000"', b'""'), Fate.UNSOUND),
+        (MARK.replace(b"-0.00010000", b"-1.00010000"), Fate.UNSOUND),
+        (MARK.replace(b"-0.00010000", b"-.0001"), Fate.UNSOUND),
+        (MARK.replace(b"-0.00010000", b"--0.0001"), Fate.UNSOUND),
+        (MARK.replace(b"-0.00010000", b"0.1234567890123456"), Fate.UNSOUND),
+        (MARK.replace(b"29968.93335956", b"-29968.93335956"), Fate.UNSOUND),
+        (MARK.replace(b'"i":"29980.66509373",', b""), Fate.UNREAD),
+        (MARK.replace(b"markPriceUpdate", b"markPriceUpdat"), Fate.UNREAD),
+        (MARK.replace(b"markPriceUpdate", b"markPriceUpdates"), Fate.UNREAD),
+        (MARK.replace(b'"st":1', b'"st":2'), Fate.UNREAD),  # margined in the coin
+        (MARK.replace(b'"st":1', b'"st":12'), Fate.UNREAD),
+        (AGG[:-1] + b',"st":2}', Fate.UNREAD),
+        (AGG[:-1] + b',"st":1}', Fate.TRADE),
+        (AGG.replace(b'"a":389551486,', b""), Fate.TRADE),  # an id is no condition
+        (AGG.replace(b'"a":389551486', b'"a":"389551486"'), Fate.UNSOUND),
+        (AGG.replace(b'"a":389551486', b'"a":-1'), Fate.UNSOUND),
+        (AGG.replace(b'"a":389551486', b'"a":38955148600000000'), Fate.UNSOUND),
         (BOOK.replace(b"bookTicker", b"markPriceUpdate"), Fate.UNREAD),
         (BOOK.replace(b"ETHUSDT", b"DOGEUSDT"), Fate.STRANGER),
         (BOOK.replace(b'"ETHUSDT"', '"币安USDT"'.encode()), Fate.UNREAD),
@@ -375,6 +471,8 @@ ODD_DECIMALS = (b"", b"5.", b".5", b"05", b"+5", b"5.0.0", b"5e0", b"1844.674407
         (BOOK.replace(b"1.165", b"-1.165"), Fate.UNSOUND),
         (BOOK.replace(b"73.077", b"-73.077"), Fate.UNSOUND),
         (BOOK.replace(b"1.165", b"0"), Fate.QUOTE),
+        (BOOK.replace(b"2681.63", b"1000000000000"), Fate.UNSOUND),  # no market has such a price
+        (BOOK.replace(b"73.077", b"1000000000000000"), Fate.UNSOUND),
         (AGG.replace(b'"0.043"', b"0.043"), Fate.UNSOUND),  # a number that is no string
         (AGG.replace(b"58665.00", b"9007199254740993"), Fate.UNSOUND),
         *((AGG.replace(b"58665.00", odd), Fate.UNSOUND) for odd in ODD_DECIMALS),

@@ -13,81 +13,34 @@ from aegis.errors import Refused
 from aegis.orders.instrument import Instrument, Side
 from aegis.orders.portfolio import Position
 from aegis.orders.states import Happening
-from aegis.venue import binance_codec as codec
+from aegis.venue.binance_user import ListenKeyExpired, decode_user
 from aegis.venue.port import AccountView, OrderUpdate
 
 PAYLOADS = Path(__file__).parents[2].parent / "shared" / "data" / "payloads"
 
-BOOK = b'{"e":"bookTicker","u":5123107838717,"s":"ETHUSDT","b":"2681.62","B":"1.165","a":"2681.63","A":"73.077","T":1723161256310,"E":1723161256311}'
-AGG = b'{"e":"aggTrade","E":1616202009196,"a":389551486,"s":"BTCUSDT","p":"58665.00","q":"0.043","f":621622993,"l":621622993,"T":1616202009188,"m":false}'
-TRADE = b'{"e":"trade","E":1723161256322,"T":1723161256322,"s":"BTCUSDT","t":5266583935,"p":"61800.30","q":"0.006","X":"MARKET","m":true}'
 FILL = b'{"e":"ORDER_TRADE_UPDATE","T":1772461923867,"E":1772461923868,"o":{"s":"ACHUSDT","c":"WgLUfog03IeNEactrAJNDS","S":"BUY","o":"LIMIT","f":"GTC","q":"800","p":"0.006628","ap":"0.00661","sp":"0","x":"TRADE","X":"FILLED","i":4903999096,"l":"800","z":"800","L":"0.00661","n":"0.002644","N":"USDT","T":1772461923867,"t":258307413,"b":"0","a":"0","m":false,"R":false,"wt":"CONTRACT_PRICE","ot":"LIMIT","ps":"BOTH","cp":false,"rp":"0","pP":false,"si":0,"ss":0,"V":"EXPIRE_MAKER","pm":"NONE","gtd":0,"er":"0"}}'
 ACCOUNT = b'{"e":"ACCOUNT_UPDATE","T":1610638208309,"E":1610638208312,"a":{"B":[{"a":"USDT","wb":"41155.75036105","cw":"41155.75036105"}],"P":[{"s":"BTCUSDT","pa":"5","ep":"39560.50000","cr":"41904.65494994","up":"1408.83485865","mt":"cross","iw":"0","ps":"BOTH","ma":"USDT"}],"m":"ORDER"}}'
 
-
-MARKET_KINDS = (codec.BookTicker, codec.AggTrade, codec.MarketTrade, codec.Reply)
-USER_KINDS = (OrderUpdate, AccountView, codec.ListenKeyExpired, type(None))
-
-
-def combined(payload: bytes) -> bytes:
-    return b'{"stream":"x@y","data":' + payload + b"}"
-
-
-@pytest.mark.parametrize("form", [bytes, combined])
-def test_codec_reads_market_frames_raw_and_combined(form: type[bytes]) -> None:
-    """Both forms of a frame say the same."""
-    book, agg, trade = (codec.decode_market(form(frame)) for frame in (BOOK, AGG, TRADE))
-    assert book == codec.BookTicker("ETHUSDT", 2681.62, 1.165, 2681.63, 73.077, 1723161256311)
-    assert agg == codec.AggTrade("BTCUSDT", 58665.0, 0.043, 1616202009188, m=False)
-    assert trade == codec.MarketTrade("BTCUSDT", 61800.3, 0.006, 1723161256322, m=True)
-
-
-@pytest.mark.parametrize(
-    ("frame", "acknowledges"),
-    [
-        (b'{"result":null,"id":2}', True),
-        (b'{"error":{"code":2,"msg":"Invalid request"},"id":2}', False),
-        (b'{"code":0,"msg":"Unknown property"}', False),
-    ],
-)
-def test_codec_tells_replies_from_events(frame: bytes, acknowledges: bool) -> None:
-    """A control reply is no tick, and an error is no acknowledgement."""
-    reply = codec.decode_market(frame)
-    assert isinstance(reply, codec.Reply)
-    assert reply.is_acknowledgement is acknowledges
+USER_KINDS = (OrderUpdate, AccountView, ListenKeyExpired, type(None))
 
 
 @given(st.binary(max_size=200))
-def test_codec_refuses_what_it_cannot_read(noise: bytes) -> None:
-    """Noise is refused by the one error that the feed counts, never by another."""
+def test_user_stream_refuses_what_it_cannot_read(noise: bytes) -> None:
+    """Noise is refused by one error, never by another."""
     with suppress(Refused):
-        assert isinstance(codec.decode_market(noise), MARKET_KINDS)
-    with suppress(Refused):
-        assert isinstance(codec.decode_user(noise), USER_KINDS)
+        assert isinstance(decode_user(noise), USER_KINDS)
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"x":'])
-def test_codec_refuses_what_is_nested_beyond_reason(opening: bytes) -> None:
-    """Depth is an attack or an accident, never an answer: it is refused like all that cannot be read."""
-    deep = opening * 100_000
-    for frame in (AGG[:-1] + b',"y":' + deep, FILL[:-1] + b',"y":' + deep):
-        with pytest.raises(Refused):
-            codec.decode_market(frame)
-        with pytest.raises(Refused):
-            codec.decode_user(frame)
+def test_user_stream_refuses_what_is_nested_beyond_reason(opening: bytes) -> None:
+    """Depth is an attack or an accident, never an answer."""
+    with pytest.raises(Refused):
+        decode_user(FILL[:-1] + b',"y":' + opening * 100_000)
 
 
-@given(st.integers(0, len(AGG) - 1), st.integers(0, 255))
-def test_codec_survives_a_flipped_byte(at: int, byte: int) -> None:
-    """A damaged frame is read or refused, nothing else."""
-    damaged = AGG[:at] + bytes([byte]) + AGG[at + 1 :]
-    with suppress(Refused):
-        assert isinstance(codec.decode_market(damaged), MARKET_KINDS)
-
-
-def test_codec_reads_a_recorded_fill() -> None:
+def test_user_stream_reads_a_recorded_fill() -> None:
     """The fill of the user stream carries its trade, exactly."""
-    update = codec.decode_user(FILL)
+    update = decode_user(FILL)
     assert isinstance(update, OrderUpdate)
     assert update.happening is None
     assert update.trade is not None
@@ -96,29 +49,29 @@ def test_codec_reads_a_recorded_fill() -> None:
     assert update.trade.trade_id == 258307413
 
 
-def test_codec_reads_a_recorded_new_order() -> None:
+def test_user_stream_reads_a_recorded_new_order() -> None:
     """The first event of an order proves that it was accepted, and fills nothing."""
     new = FILL.replace(b'"x":"TRADE","X":"FILLED"', b'"x":"NEW","X":"NEW"')
     new = new.replace(b'"t":258307413', b'"t":0').replace(b'"l":"800"', b'"l":"0"')
-    update = codec.decode_user(new)
+    update = decode_user(new)
     assert isinstance(update, OrderUpdate)
     assert update.happening is Happening.ACCEPTED
     assert update.trade is None
 
 
-def test_codec_reads_a_recorded_account_update() -> None:
+def test_user_stream_reads_a_recorded_account_update() -> None:
     """Balance and positions come as they are."""
-    view = codec.decode_user(ACCOUNT)
+    view = decode_user(ACCOUNT)
     expected = {"BTCUSDT": Position(Decimal(5), Decimal("39560.5"))}
     assert view == AccountView(Decimal("41155.75036105"), expected)
 
 
-def test_codec_passes_over_user_events_that_change_nothing() -> None:
+def test_user_stream_passes_over_user_events_that_change_nothing() -> None:
     """An event that we do not act on is no error."""
-    assert codec.decode_user(b'{"e":"TRADE_LITE","E":1,"s":"BTCUSDT"}') is None
+    assert decode_user(b'{"e":"TRADE_LITE","E":1,"s":"BTCUSDT"}') is None
 
 
-def test_codec_reads_the_recorded_user_events() -> None:
+def test_user_stream_reads_the_recorded_user_events() -> None:
     """Every recorded user-data event of the reference set can be read."""
     folder = PAYLOADS / "QuantConnect+Lean.Brokerages.Binance"
     if not folder.is_dir():
@@ -128,9 +81,9 @@ def test_codec_reads_the_recorded_user_events() -> None:
     ]
     orders = [line for line in lines if b'"e":"ORDER_TRADE_UPDATE"' in line]
     assert orders
-    assert all(isinstance(codec.decode_user(line), OrderUpdate) for line in orders)
+    assert all(isinstance(decode_user(line), OrderUpdate) for line in orders)
     for line in lines:
-        codec.decode_user(line)  # the others are read, or passed over; none is refused
+        decode_user(line)  # the others are read, or passed over; none is refused
 
 
 def test_instrument_is_read_from_recorded_filters() -> None:

@@ -1,0 +1,307 @@
+"""One shard's streams, held for as long as the worker lives, by one socket after another.
+
+    connect ──▶ subscribe ──▶ read ──▶ ended, silent, not acknowledged ──▶ GAP ──▶ connect again, after a while
+                   ▲             └───▶ old, to be shut down, a stream silent ──▶ hand over
+                   └────────────────────────────────────────────────────────────────┘
+
+A *break* loses something: each symbol gets a GAP before its next tick. A *handover* loses nothing and repeats
+nothing: both sockets run until each series that the newcomer has brought was brought by the old one as far
+(`aegis.venue.admission`); what has not come together by a deadline gets a GAP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
+from itertools import cycle
+from random import Random
+from typing import Final
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+import trio
+
+from aegis.actors.book_keeper import BookKeeper
+from aegis.actors.feed_protocol import ShardStatus, SocketTerms
+from aegis.actors.freshness import Freshness
+from aegis.actors.market_socket import MarketSocket
+from aegis.actors.tick_sink import TickSink
+from aegis.errors import Unavailable
+from aegis.kernel.clock import Clock
+from aegis.market.records import received_us
+from aegis.venue.admission import Admission, Series
+from aegis.venue.backoff import Backoff
+from aegis.venue.binance_streams import kind_of
+from aegis.venue.fastlane import Lane, Role
+from aegis.venue.pace import Pace
+from aegis.venue.shards import Shard, symbol_of
+
+__all__ = ["FeedParts", "ShardKeeper"]
+
+_SERIES: Final = {
+    "bookTicker": Series.QUOTES,
+    "aggTrade": Series.AGGREGATES,
+    "trade": Series.TRADES,
+    "markPrice": Series.MARKS,
+}
+_POLL_S: Final = 0.005
+_LOOK_S_MAX: Final = 1.0
+_LOOKS: Final = 4
+"""Within the shortest deadline."""
+_LIFE_JITTER: Final = 0.05
+"""Sockets that were opened together are not replaced together."""
+
+Rows = npt.NDArray[np.int64]
+
+
+@attrs.frozen
+class FeedParts:
+    """What all shards of a worker share."""
+
+    streams_url: str
+    symbols: Mapping[str, int]
+    terms: SocketTerms
+    sink: TickSink
+    admission: Admission
+    clock: Clock
+    attempts: Pace
+    """Of connecting: the exchange bans whoever tries too often."""
+    make_lane: Callable[[], Lane]
+    notice: Callable[[], None]
+    """Called when something happened that the Feed should hear of at once."""
+    books: BookKeeper | None = None
+
+
+class Due(Enum):
+    """Why a socket is not read any longer."""
+
+    ENDED = "ended"
+    SILENT = "silent"
+    UNACKNOWLEDGED = "not acknowledged"
+    AGE = "its age"
+    SHUTDOWN = "the server shuts down"
+    STALE = "a silent stream"
+
+    @property
+    def is_break(self) -> bool:
+        """Whether something is lost."""
+        return self in (Due.ENDED, Due.SILENT, Due.UNACKNOWLEDGED)
+
+
+class ShardKeeper:
+    """Holds one shard.
+
+    Args:
+        shard: its streams.
+        parts: what it shares with others.
+        rng: for jitter.
+        is_broken: whether something was lost before it began.
+    """
+
+    def __init__(self, shard: Shard, parts: FeedParts, rng: Random, *, is_broken: bool) -> None:
+        self._shard: Final = shard
+        self._parts: Final = parts
+        self._rng: Final = rng
+        self._backoff: Final = Backoff(rng)
+        self._lanes: Final = (parts.make_lane(), parts.make_lane())
+        self._next_lane: Final = cycle(self._lanes)
+        self._is_broken = is_broken
+        terms = parts.terms
+        self._freshness: Final = Freshness(shard.streams, terms.deadlines_ms)
+        shortest_ms = min(ms for ms in (terms.silence_ms, *terms.deadlines_ms.values()) if ms > 0)
+        self._look_s: Final = min(_LOOK_S_MAX, shortest_ms / 1000 / _LOOKS)
+        rows = [self._rows_of(stream) for stream in shard.streams]
+        self._rows: Final[Rows] = np.unique(np.concatenate(rows))
+        self._row: Final[Rows] = np.array([r[0] if len(r) else -1 for r in rows], np.int64)
+        """Of each stream, the row that counts what was heard of it; -1 for one without."""
+        self._socket: MarketSocket | None = None
+        self._due_s = self._retry_s = 0.0
+        self._connects = self._handovers = self._resubscribed = 0
+        self._why = ""
+
+    async def run(self) -> None:
+        """Hold it, for ever."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                socket = await self._connect(nursery, Role.IN_CHARGE)
+                if socket is not None:
+                    await self._live(nursery, socket)
+                await trio.sleep(self._backoff.next_s())
+
+    @property
+    def lanes(self) -> Sequence[Lane]:
+        """For their counts."""
+        return self._lanes
+
+    def status(self) -> ShardStatus:
+        """The figures now."""
+        socket = self._socket
+        return ShardStatus(
+            name=self._shard.name,
+            streams=len(self._shard.streams),
+            subscribed=socket is not None and socket.is_subscribed,
+            connects=self._connects,
+            handovers=self._handovers,
+            resubscribed=self._resubscribed,
+            stale=self._freshness.stale,
+            last_end=self._why,
+        )
+
+    # ---- one socket after another
+
+    async def _connect(self, nursery: trio.Nursery, role: Role) -> MarketSocket | None:
+        """Open a socket when it is our turn; None if that fails."""
+        parts = self._parts
+        await trio.sleep(parts.attempts.take(trio.current_time()))
+        lane = next(self._next_lane)
+        socket = MarketSocket(
+            parts.streams_url, self._shard, lane, parts.sink, parts.clock, parts.notice
+        )
+        stands = False
+        try:
+            await nursery.start(socket.run, role, self._mark_break)
+            stands = True
+        except* Unavailable:
+            pass  # `connects` shows it, and what it loses is said once the next one stands
+        if not stands:
+            return None
+        self._connects += 1
+        life_s = self._parts.terms.lifetime_s * (1.0 - _LIFE_JITTER * self._rng.random())
+        self._due_s = trio.current_time() + life_s
+        return socket
+
+    async def _live(self, nursery: trio.Nursery, socket: MarketSocket) -> None:
+        """Keep the shard alive from a connection to the next break."""
+        while True:
+            self._socket = socket
+            due = await self._until_due(socket)
+            self._why = due.value
+            if due.is_break:
+                socket.leave()
+                await socket.ended.wait()
+                break
+            socket = await self._hand_over(nursery, socket)
+        self._socket = None
+        self._is_broken = True
+        if self._parts.books is not None:
+            self._parts.books.cut(self._shard.streams)
+        self._parts.notice()
+
+    async def _until_due(self, socket: MarketSocket) -> Due:
+        """Read until there is a reason to stop."""
+        terms = self._parts.terms
+        opened_ms = heard_ms = self._now_ms()
+        heard, has_begun = socket.heard, False
+        while True:
+            with trio.move_on_after(self._look_s):
+                await socket.ended.wait()
+            if socket.ended.is_set():
+                return Due.ENDED
+            now_ms = self._now_ms()
+            if socket.heard != heard:
+                heard, heard_ms = socket.heard, now_ms
+                self._backoff.succeeded()  # a server that only accepts and closes does not get this far
+            elif now_ms - heard_ms >= terms.silence_ms:
+                return Due.SILENT
+            if not socket.is_subscribed:
+                if now_ms - opened_ms >= terms.acknowledge_ms:
+                    return Due.UNACKNOWLEDGED
+                continue
+            if not has_begun:
+                has_begun = True
+                self._freshness.begin(self._counts(socket), now_ms)
+            if (due := self._is_to_be_replaced(socket, now_ms)) is not None:
+                return due
+
+    def _is_to_be_replaced(self, socket: MarketSocket, now_ms: int) -> Due | None:
+        look = self._freshness.look(self._counts(socket), now_ms)
+        if look.resubscribe:
+            self._resubscribed += len(look.resubscribe)
+            socket.resubscribe(look.resubscribe)
+        now_s = trio.current_time()
+        if now_s < self._retry_s:
+            return None
+        if socket.shutdown_announced.is_set():
+            return Due.SHUTDOWN
+        if look.replace:
+            return Due.STALE
+        return Due.AGE if now_s >= self._due_s else None
+
+    # ---- a handover
+
+    async def _hand_over(self, nursery: trio.Nursery, old: MarketSocket) -> MarketSocket:
+        """Bring a new socket into charge and let the old one go; returns the one in charge."""
+        admission = self._parts.admission
+        admission.part(self._rows)
+        newcomer = await self._connect(nursery, Role.NEWCOMER)
+        if newcomer is not None:
+            with trio.move_on_after(self._parts.terms.handover_ms / 1000):
+                await self._run_together(old, newcomer)
+        has_failed = newcomer is None or newcomer.ended.is_set()
+        if newcomer is None or (not old.ended.is_set() and (has_failed or not _speaks(newcomer))):
+            admission.join(self._rows)
+            self._retry_s = trio.current_time() + self._backoff.next_s()
+            if newcomer is not None:
+                newcomer.leave()
+                await newcomer.ended.wait()
+            return old
+        behind = admission.parted(self._rows) if newcomer.is_subscribed else self._rows
+        await self._mark_gaps(np.unique(behind // len(Series)))
+        admission.break_off(behind)
+        admission.join(self._rows)
+        old.lane.role, newcomer.lane.role = Role.RETIRED, Role.IN_CHARGE
+        self._handovers += 1
+        self._parts.notice()
+        while old.lane.is_waiting:  # what it took before has to get into the ring
+            await trio.sleep(_POLL_S)
+        old.leave()
+        await old.ended.wait()
+        return newcomer
+
+    async def _run_together(self, old: MarketSocket, newcomer: MarketSocket) -> None:
+        """Return once the newcomer can go on alone, or one of both has ended."""
+        await trio.sleep(self._parts.terms.overlap_ms / 1000)
+        while not old.ended.is_set() and not newcomer.ended.is_set():
+            if _speaks(newcomer) and not len(self._parts.admission.parted(self._rows)):
+                return
+            await trio.sleep(_POLL_S)
+
+    # ---- gaps and counts
+
+    async def _mark_break(self) -> None:
+        """Say that something is missing, if it is."""
+        if self._is_broken:
+            self._is_broken = False
+            self._parts.admission.break_off(self._rows)
+            await self._mark_gaps(np.unique(self._rows // len(Series)))
+
+    async def _mark_gaps(self, symbols: Iterable[int]) -> None:
+        recv_us = received_us(self._parts.clock.monotonic_ns())
+        await self._parts.sink.mark_gaps(map(int, symbols), recv_us)
+
+    def _rows_of(self, stream: str) -> Rows:
+        """The rows of the table that a stream brings ticks for."""
+        series = _SERIES.get(kind_of(stream))
+        if series is None:
+            return np.zeros(0, np.int64)
+        symbols, symbol = self._parts.symbols, symbol_of(stream)
+        if symbol.startswith("!"):
+            indices = list(symbols.values())
+        else:
+            indices = [symbols[symbol]] if symbol in symbols else []
+        return np.array(indices, np.int64) * len(Series) + int(series)
+
+    def _counts(self, socket: MarketSocket) -> Rows:
+        """How many events each stream has brought."""
+        counts: Rows = self._parts.admission.rows["heard"][self._row]
+        for index in np.flatnonzero(self._row < 0):
+            counts[index] = socket.messages[self._shard.streams[index]]
+        return counts
+
+    def _now_ms(self) -> int:
+        return round(trio.current_time() * 1000)
+
+
+def _speaks(socket: MarketSocket) -> bool:
+    return socket.is_subscribed and socket.heard > 0

@@ -1,0 +1,113 @@
+"""The REST replies of Binance USD-M Futures about orders and the account: bytes in, typed values out.
+
+Unknown fields are ignored and optional ones may be absent. Amounts stay Decimal. What is malformed raises msgspec's
+errors: the caller knows which request it was.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from aegis.orders.instrument import Side
+from aegis.orders.order import Trade
+from aegis.orders.portfolio import Position
+from aegis.orders.states import Happening
+from aegis.venue.port import AccountView, OrderView
+
+__all__ = ["account_view", "my_trades", "order_view"]
+
+_STATUSES: Final = {
+    "NEW": Happening.ACCEPTED,
+    "PARTIALLY_FILLED": Happening.ACCEPTED,
+    "FILLED": Happening.ACCEPTED,
+    "CANCELED": Happening.CANCELLED,
+    "EXPIRED": Happening.EXPIRED,
+    "EXPIRED_IN_MATCH": Happening.EXPIRED,
+    "REJECTED": Happening.REJECTED,
+}
+"""A queried status proves acceptance at most: fills come from trades alone. One that is not here stays watched."""
+
+
+class _OrderRow(msgspec.Struct, rename="camel"):
+    symbol: str
+    client_order_id: str
+    order_id: int
+    status: str
+    executed_qty: Decimal = Decimal(0)
+
+
+class _TradeRow(msgspec.Struct, rename="camel"):
+    symbol: str
+    id: int
+    side: str
+    price: Decimal
+    qty: Decimal
+    commission: Decimal
+    commission_asset: str
+    time: int
+
+
+class _PositionRow(msgspec.Struct, rename="camel"):
+    symbol: str
+    position_amt: Decimal
+    entry_price: Decimal
+    position_side: str = "BOTH"
+
+
+class _AccountRow(msgspec.Struct, rename="camel"):
+    total_wallet_balance: Decimal
+
+
+_order_rows: Final = msgspec.json.Decoder(_OrderRow | list[_OrderRow]).decode
+_trade_rows: Final = msgspec.json.Decoder(list[_TradeRow]).decode
+_position_rows: Final = msgspec.json.Decoder(list[_PositionRow]).decode
+_account_row: Final = msgspec.json.Decoder(_AccountRow).decode
+
+
+def order_view(body: bytes) -> list[OrderView]:
+    """The orders of a query (`order`, `openOrders`)."""
+    rows = _order_rows(body)
+    return [
+        OrderView(
+            r.client_order_id,
+            r.symbol,
+            r.order_id,
+            _STATUSES.get(r.status, Happening.ACCEPTED),
+            r.executed_qty,
+        )
+        for r in (rows if isinstance(rows, list) else [rows])
+    ]
+
+
+def my_trades(body: bytes, client_id: str) -> list[Trade]:
+    """The executions of one order (`userTrades`), whose rows do not name the client id."""
+    return [
+        Trade(
+            symbol=row.symbol,
+            trade_id=row.id,
+            client_id=client_id,
+            side=Side(row.side),
+            quantity=row.qty,
+            price=row.price,
+            fee=row.commission,
+            fee_asset=row.commission_asset,
+            event_ms=row.time,
+        )
+        for row in _trade_rows(body)
+    ]
+
+
+def account_view(account: bytes, positions: bytes) -> AccountView:
+    """The balance (`account`) and the open positions (`positionRisk`)."""
+    rows = _position_rows(positions)
+    return AccountView(
+        _account_row(account).total_wallet_balance,
+        {
+            row.symbol: Position(row.position_amt, row.entry_price)
+            for row in rows
+            if row.position_side == "BOTH" and row.position_amt != 0
+        },
+    )
