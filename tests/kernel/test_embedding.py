@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,22 @@ async def test_two_systems_live_side_by_side(autojump_clock: MockClock) -> None:
             assert await twin.ask(Ping(2), timeout=1) == "other: 2"
         assert not twin.alive
         assert player.alive
+
+
+def test_two_runs_share_nothing() -> None:
+    """Two Trio runs in two threads have a system each, with the same names, at the same time."""
+    both_are_open = threading.Barrier(2)
+
+    async def main(number: int) -> str:
+        async with open_system(f"system {number}") as system:
+            player = await system.spawn(Player, name="player")
+            both_are_open.wait(timeout=10)
+            answer: str = await player.ask(Ping(number), timeout=10)
+            return answer
+
+    with ThreadPoolExecutor(2) as threads:
+        answers = list(threads.map(trio.run, [main, main], [1, 2]))
+    assert answers == ["system 1: 1", "system 2: 2"]
 
 
 @pytest.mark.trio
