@@ -100,6 +100,12 @@ def test_message_ttl_is_positive(ttl: float) -> None:
         message(Priority.INGEST, ttl=ttl)
 
 
+def test_message_of_system_has_no_ttl() -> None:
+    """A SYSTEM message that could be dropped for its age is refused."""
+    with pytest.raises(Refused, match="never dropped"):
+        message(Priority.SYSTEM, ttl=1.0)
+
+
 def test_handler_of_no_message_is_refused() -> None:
     """A handler for a type that is no message is an error when the class is made, with the place."""
     with pytest.raises(Refused, match=r"Bad.number .*test_actor.py:\d+\).*is no message"):
