@@ -50,7 +50,6 @@ ORDER_P50_US: Final = 5_000
 POOL_RATIO: Final = 3.0
 PATH_BLOCKS: Final = 0.2
 ENGINE_BLOCKS: Final = 2.0
-TICKS_A_COLLECTION: Final = 10_000
 
 
 @attrs.frozen
@@ -178,13 +177,13 @@ def engine_allocations(load: Load) -> Line:
 def _allocations(name: str, allocations: Allocations, blocks_max: float, source: str) -> Line:
     ticks = allocations.ticks
     blocks = allocations.blocks / ticks if ticks else 0.0
-    most = max(1, ticks // TICKS_A_COLLECTION)
     return Line(
         name,
-        f"{blocks:.3f}; {allocations.collections} collections in {ticks:,} ticks",
-        f"≤ {blocks_max:g}; one collection in {TICKS_A_COLLECTION:,} ticks",
+        f"{blocks:.3f} in {ticks:,} ticks; {allocations.collections} collections while something"
+        f" waited, {allocations.idle_collections} while nothing did",
+        f"≤ {blocks_max:g}; none while something waits",
         source,
-        holds=ticks > 0 and blocks <= blocks_max and allocations.collections <= most,
+        holds=ticks > 0 and blocks <= blocks_max and allocations.collections == 0,
         values={"blocks_a_tick": blocks, **attrs.asdict(allocations)},
     )
 
