@@ -49,7 +49,7 @@ SIGNAL_P99_US: Final = 10_000
 ORDER_P50_US: Final = 5_000
 POOL_RATIO: Final = 3.0
 PATH_BLOCKS: Final = 0.2
-ENGINE_BLOCKS: Final = 2.0
+ENGINE_BLOCKS: Final = 1.5
 
 
 @attrs.frozen
