@@ -21,7 +21,7 @@ __all__ = ["Load"]
 
 _LEVELS: Final = 32
 _PATH_STEPS: Final = 512
-_STEP_MS: Final = 150
+_STEP_MS: Final = 200
 _SHORTEST_LEG, _LONGEST_LEG = 6, 24  # levels
 _PAUSE_S: Final = 0.001
 _REFRESH_PAUSES: Final = 50  # after so many of them every symbol's book has followed its tape

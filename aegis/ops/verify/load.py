@@ -13,6 +13,7 @@ import attrs
 from aegis.config import Config
 from aegis.errors import Unavailable
 from aegis.kernel.clock import SystemClock
+from aegis.market.parameters import Parameters
 from aegis.ops.allocations import AllocationCounter
 from aegis.ops.run import RunOptions, run
 from aegis.ops.screen import Silent
@@ -29,6 +30,8 @@ _SYMBOLS: Final = 300
 _OFFERED: Final = 105_000
 """A little more than what has to be kept up with: the exchange, too, loses its core at times."""
 _WARM_S: Final = 2.0
+_BARS: Final = Parameters(interval_ms=500, pivot_bars=2, atr_period=4)
+"""600 bars a second over all symbols, with some tens of signals and a handful of orders among them."""
 
 
 @attrs.frozen
@@ -88,7 +91,7 @@ async def measure_load(
     """
     watch = _Watch()
     with tempfile.TemporaryDirectory(dir=state_folder(), prefix="verify-") as folder:
-        settings = config or Config()
+        settings = config or Config(strategy=_BARS)
         settings = attrs.evolve(
             settings,
             symbols=paper_symbols(symbols),
