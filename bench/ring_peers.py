@@ -171,7 +171,9 @@ def zmq_ipc(zmq: Any, count: int) -> float:
                 yield
                 for number in range(count):
                     push.send(packed(number))
-                os.eventfd_read(arrived)  # a sender that ends at once may take its last messages with it
+                os.eventfd_read(
+                    arrived
+                )  # a sender that ends at once may take its last messages with it
 
         def records() -> Numbers:
             with zmq.Context() as context, context.socket(zmq.PULL) as pull:

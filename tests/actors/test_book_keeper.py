@@ -140,7 +140,7 @@ async def test_snapshot_that_is_ahead_waits_for_its_change(desk: Desk) -> None:
 async def test_answer_that_does_not_help_is_asked_for_again(desk: Desk, answer: Any) -> None:
     """A snapshot that ends before all that came, and none at all: after a while, and each time a longer one."""
     desk.keeper.take(change(5, 8))
-    delays = []
+    delays: list[float] = []
     for _ in range(4):
         began = trio.current_time()
         while len(desk.exchange.asked) == len(delays):

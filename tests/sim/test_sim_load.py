@@ -14,7 +14,7 @@ from aegis.sim.hub import Hub
 from aegis.sim.load import Load
 from aegis.sim.order import Trade
 from aegis.sim.routes import Route
-from aegis.venue.binance_codec import AggTrade, BookTicker, decode_market
+from aegis.venue.binance_market import AggTrade, BookTicker, decode_market
 
 NOW_MS = 1_700_000_000_000
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "COIN13USDT")
