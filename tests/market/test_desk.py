@@ -320,6 +320,7 @@ def test_row_holds_nothing_that_a_closing_forgets() -> None:
         "rules",
         "followed",
     }
+    of_ticks |= {"marks", "mark", "index", "funding_rate", "funding_ms"}
     of_positions = {"stop_long", "stop_short", "target_long", "target_short"}
     assert set(ROW.names or ()) == {*SHARED} | of_ticks | of_positions
 

@@ -86,7 +86,7 @@ def test_changes_lead_from_any_snapshot_to_the_book(venue: Any, speed_ms: int) -
     for _ in range(60):
         market.run(1)
         snapshots.append(market.snapshot())
-    market.run(250)
+    market.run(340)
     quotes = {each["u"]: each for each in market.ear.of("bookTicker")}
     compared = 0
     for update_id, bids, asks in snapshots:
