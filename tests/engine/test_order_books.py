@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import trio
 from aegis.actors.feed_protocol import BookFigures
 from aegis.config import Config, FeedConfig
 from aegis.engine import Engine, open_engine
+from aegis.errors import Unavailable
 from aegis.kernel.clock import SystemClock
 from aegis.market.book_top import SHOWN, BookTop
 from aegis.market.parameters import Parameters
@@ -56,9 +57,10 @@ async def trading(path: Path, config: Config = CONFIG) -> AsyncIterator[tuple[Se
 async def until(engine: Engine, reached: Callable[[BookFigures], bool]) -> BookFigures:
     """Wait for what the feed reports of its books; `trading` bounds it."""
     while True:
-        books = (await engine.report()).feed.books
-        if reached(books):
-            return books
+        with suppress(Unavailable):  # the Feed is just being restarted
+            books = (await engine.report()).feed.books
+            if reached(books):
+                return books
         await trio.sleep(0.02)
 
 
@@ -126,9 +128,11 @@ async def test_books_die_and_come_back_with_the_worker(tmp_path: Path) -> None:
         os.kill(worker, signal.SIGKILL)
         while engine.books.of("BTCUSDT").valid:
             await trio.sleep(0.001)
-        while (await engine.report()).feed.worker_pid in {0, worker}:
-            await trio.sleep(0.02)
+        await until(
+            engine, lambda books: not all_valid(books)
+        )  # the old worker's last word is gone
         await until(engine, all_valid)
+        assert (await engine.report()).feed.worker_pid != worker
         await top_at_the_exchange(server, engine, "BTCUSDT")
 
 
