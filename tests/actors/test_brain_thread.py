@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from functools import partial
 
 import attrs
 import numpy as np
@@ -110,6 +111,10 @@ def quotes(count: int, price: float) -> npt.NDArray[np.void]:
     return ticks
 
 
+def more_than(signals: list[Signal], count: int) -> bool:
+    return len(signals) > count
+
+
 def held(stop: float | None) -> OrderChanged:
     """A long position of the first symbol, with its stop."""
     position = Position(Decimal(Side.BUY.sign), Decimal(100))
@@ -154,10 +159,13 @@ async def test_loop_goes_round_while_the_thread_steps() -> None:
                 await stage.writer.write_all(ticks)
             nursery.cancel_scope.cancel()
 
+        async def go_round() -> None:
+            while True:
+                await trio.lowlevel.checkpoint()
+                passes.append(stage.stepped)
+
         nursery.start_soon(flood)
-        while True:
-            await trio.lowlevel.checkpoint()
-            passes.append(stage.stepped)
+        nursery.start_soon(go_round)
     assert len(set(passes)) > 50  # in between, and not once before and once after
 
 
@@ -189,9 +197,10 @@ async def test_thread_obeys_each_stop_once_under_a_flood_of_ticks() -> None:
 
         nursery.start_soon(flood)
         stops = [101.0 + number / 10 for number in range(50)]
-        for number, stop in enumerate(stops):
+        for stop in stops:
+            exits = len(stage.signals)
             await stage.brain.send(held(stop))
-            await stage.until(lambda due=number: len(stage.signals) > due)
+            await stage.until(partial(more_than, stage.signals, exits))
         stepped = stage.stepped
         await stage.until(lambda: stage.stepped > stepped + 2 * len(tick_flood))
         nursery.cancel_scope.cancel()
