@@ -136,7 +136,11 @@ async def _start_deciding(
     if _has_history(config):
         for index in range(len(config.symbols)):
             analysis.begin_bars_at(index, MAX_EVENT_NS)  # the Historian says when
-    desks = [Desk(plan, config.strategy) for plan in playbook.plans]
+    rows = {symbol: row for row, symbol in enumerate(config.symbols)}
+    desks = [
+        Desk(plan, config.strategy, lambda symbol: analysis.book(rows[symbol]))
+        for plan in playbook.plans
+    ]
     forbid_compiling()
     ids = count(1)
     strategists = await start_strategists(system, desks, gate, ids, parts.bus)

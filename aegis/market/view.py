@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Final
 
@@ -11,12 +12,13 @@ from numpy.typing import NDArray
 
 from aegis.market.analysis import Analysis
 from aegis.market.bars import FLAG_BROKEN, HISTORY
-from aegis.market.closings import QUOTE_FIELDS
+from aegis.market.book_top import NO_TOP, BookTop
+from aegis.market.closings import MARK_FIELDS, QUOTE_FIELDS
 from aegis.market.events import LOG
 from aegis.market.features import NAMED
 from aegis.market.recent import DOWN, UP
 
-__all__ = ["FLAT", "Holding", "Level", "Pool", "Quote", "Structure", "View", "Zone"]
+__all__ = ["FLAT", "Holding", "Level", "Mark", "Pool", "Quote", "Structure", "View", "Zone"]
 
 
 @attrs.frozen
@@ -49,6 +51,20 @@ class Quote:
     ask: float
     bid_size: float
     ask_size: float
+
+
+@attrs.frozen
+class Mark:
+    """The exchange's own valuation at the close of the bar; all 0 before the first."""
+
+    price: float
+    """By which it reckons profit and liquidations."""
+    index: float
+    """What the coin costs elsewhere."""
+    funding_rate: float
+    """The last one."""
+    funding_ms: int
+    """Time of the next funding, ms since the epoch; 0 for none."""
 
 
 @attrs.frozen
@@ -168,10 +184,19 @@ class View:
         index: the symbol's row in it.
         symbol: its name.
         holding: its position.
+        book: where the top of its order book is read, if one is kept.
     """
 
-    def __init__(self, analysis: Analysis, index: int, symbol: str, holding: Holding) -> None:
+    def __init__(
+        self,
+        analysis: Analysis,
+        index: int,
+        symbol: str,
+        holding: Holding,
+        book: Callable[[str], BookTop] | None = None,
+    ) -> None:
         self.symbol: Final = symbol
+        self._book = book
         self.position: Final = holding
         self._analysis = analysis
         self._index = index
@@ -239,8 +264,19 @@ class View:
 
     @property
     def quote(self) -> Quote:
-        """The top of the book at the close of the bar."""
+        """The best bid and ask at the close of the bar."""
         return Quote(*(float(self._row[name]) for name in QUOTE_FIELDS))
+
+    @property
+    def mark(self) -> Mark:
+        """Mark price, index and funding at the close of the bar."""
+        price, index, rate, due_ms = (self._row[name] for name in MARK_FIELDS)
+        return Mark(float(price), float(index), float(rate), int(due_ms))
+
+    @property
+    def book(self) -> BookTop:
+        """The best levels of the order book as they are now, like `position` newer than the bar; not `valid` where none is kept."""
+        return NO_TOP if self._book is None else self._book(self.symbol)
 
 
 def _row_of(side: int) -> int:
