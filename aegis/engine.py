@@ -99,8 +99,8 @@ class EngineReport:
 class Engine:
     """A running engine. Made by `open_engine`.
 
-    `bus` carries the topics of `aegis.topics`, for those who only want to listen. `books` has the order books by the
-    index of their symbol, None where the configuration asks for none.
+    `bus` carries the topics of `aegis.topics`, for those who only want to listen. `books` has the tops of
+    the order books, None where the configuration asks for none.
     """
 
     def __init__(
@@ -256,7 +256,7 @@ async def open_engine(
                 raise Refused(
                     f"a board of {board.rows} rows does not hold the books of {rows} symbols"
                 )
-            books = BookTops(opened.enter_context(board.reader()))
+            books = BookTops(opened.enter_context(board.reader()), config.symbols)
         feed = FeedRecord(spare=worker)
         async with BinanceRest(
             addresses.rest, credentials, clock, timeout_s=config.venue.order_timeout_ms / 1000

@@ -131,16 +131,11 @@ async def _start_deciding(
         len(config.symbols),
         config.strategy,
         playbook.compiled(config.symbols),
-        books=parts.books,
     )
     if _has_history(config):
         for index in range(len(config.symbols)):
             analysis.begin_bars_at(index, MAX_EVENT_NS)  # the Historian says when
-    rows = {symbol: row for row, symbol in enumerate(config.symbols)}
-    desks = [
-        Desk(plan, config.strategy, lambda symbol: analysis.book(rows[symbol]))
-        for plan in playbook.plans
-    ]
+    desks = [Desk(plan, config.strategy, parts.books) for plan in playbook.plans]
     forbid_compiling()
     ids = count(1)
     strategists = await start_strategists(system, desks, gate, ids, parts.bus)

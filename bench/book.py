@@ -152,7 +152,7 @@ def by_lane(record: Recorded) -> float:
 
         median = timed(record, prepare, take)
         expect(lane.has_left, False)
-        top = BookTops(board.reader()).top(0)
+        top = BookTops(board.reader(), [SYMBOL]).of(SYMBOL)
         expect((top.valid, top.bid, top.ask), (True, *record.best))
     return median
 

@@ -12,7 +12,6 @@ from aegis.compiled import entry_point
 from aegis.errors import check
 from aegis.market import commands
 from aegis.market.bars import BAR, HISTORY
-from aegis.market.book_top import NO_TOP, BookTop, BookTops
 from aegis.market.breakout import breakout_rule
 from aegis.market.closings import MARK_FIELDS, QUOTE_FIELDS
 from aegis.market.events import LOG
@@ -54,7 +53,6 @@ class Analysis:
         parameters: the same for all symbols.
         rules: compiled strategies that the step asks; the shipped `breakout`, unless told otherwise.
         signal_capacity: candidate signals that one step can return; entries beyond it are counted in `signals_lost`.
-        books: where the tops of the order books are read, if there are any.
     """
 
     def __init__(
@@ -64,11 +62,9 @@ class Analysis:
         rules: Sequence[Rule] | None = None,
         *,
         signal_capacity: int = MAX_SIGNALS,
-        books: BookTops | None = None,
     ) -> None:
         check(0 < symbols <= 1 << 16, "a tick's symbol is 16 bits")
         check(0 < signal_capacity <= MAX_SIGNALS, "a step can return between one and MAX_SIGNALS")
-        self._books: Final = books
         self.parameters: Final = parameters or Parameters()
         self.state: Final = empty_state(symbols)
         self.parameter_record: Final = parameter_record(self.parameters)
@@ -173,10 +169,6 @@ class Analysis:
         """The live ROW of a symbol: a view, by field name, of what the step keeps writing."""
         row: np.void = self.state[symbol]
         return row
-
-    def book(self, symbol: int) -> BookTop:
-        """A copy of the top of a symbol's order book as it is now; not `valid` where none is kept, as in a backtest."""
-        return NO_TOP if self._books is None else self._books.top(symbol)
 
     def bars(self, symbol: int, last: int = HISTORY) -> NDArray[np.void]:
         """A copy of the last closed bars of a symbol, oldest first: at most `last`, and at most HISTORY, BAR records."""

@@ -7,6 +7,7 @@ a second, so its best level may be older than the last quote.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 import attrs
@@ -91,19 +92,24 @@ class TopReader(Protocol):
 
 
 class BookTops:
-    """The tops of all books of a run.
+    """The tops of all books of a run, for one thread.
 
     Args:
         reader: where they come from.
+        symbols: their names, by row.
     """
 
-    def __init__(self, reader: TopReader) -> None:
+    def __init__(self, reader: TopReader, symbols: Sequence[str]) -> None:
         self._reader: Final = reader
+        self._rows: Final = {symbol: row for row, symbol in enumerate(symbols)}
         self._row: Final = np.zeros(1, BOOK_TOP)
 
-    def top(self, symbol: int) -> BookTop:
-        """A copy of the top of a symbol's book, by the symbol's index in the run."""
-        if not self._reader.read_into(symbol, self._row) or not self._reader.has_writer:
+    def of(self, symbol: str) -> BookTop:
+        """A copy of the top of a symbol's book; it is not valid for one that has none."""
+        row = self._rows.get(symbol)
+        if row is None:
+            return NO_TOP
+        if not self._reader.read_into(row, self._row) or not self._reader.has_writer:
             self._row["valid"] = 0
         return top_of(self._row[0])
 

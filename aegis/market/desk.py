@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from aegis.errors import check
 from aegis.market.analysis import Analysis
 from aegis.market.bars import FLAG_BROKEN
-from aegis.market.book_top import BookTop
+from aegis.market.book_top import BookTops
 from aegis.market.closings import CLOSING
 from aegis.market.longer import LongerBars
 from aegis.market.parameters import BarKind, Parameters
@@ -31,18 +31,16 @@ class Desk:
     Args:
         plan: the strategy.
         base: how the engine's own bars are made. The plan's are those, or a whole number of them long.
-        book: where the top of a symbol's order book is read, if any are kept.
+        books: where the tops of the order books are read, if there are any.
     """
 
-    def __init__(
-        self, plan: Plan, base: Parameters, book: Callable[[str], BookTop] | None = None
-    ) -> None:
+    def __init__(self, plan: Plan, base: Parameters, books: BookTops | None = None) -> None:
         own = plan.analysis
         check(own.interval_ms % base.interval_ms == 0, "a longer bar is made of whole shorter ones")
         check(own.bar_kind == base.bar_kind, "bars of one kind are not made of another")
         self.plan: Final = plan
+        self._books: Final = books
         self.holdings: Final[dict[str, Holding]] = {}
-        self._book = book
         self._rows = {symbol: row for row, symbol in enumerate(plan.symbols)}
         self._strategies: dict[str, Strategy[Any]] = {
             symbol: plan.kind(plan.parameters) for symbol in plan.symbols
@@ -68,7 +66,7 @@ class Desk:
         for own in self._own(row, closing, flags):
             self._analysis.take_closing(own, row)
             holding = self.holdings.get(symbol, FLAT)
-            yield View(self._analysis, row, symbol, holding, self._book)
+            yield View(self._analysis, row, symbol, holding, self._books)
 
     def _own(self, row: int, closing: np.void, flags: int) -> Iterator[np.void]:
         if self._longer is not None:

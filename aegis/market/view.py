@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Final
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from aegis.market.analysis import Analysis
 from aegis.market.bars import FLAG_BROKEN, HISTORY
-from aegis.market.book_top import NO_TOP, BookTop
+from aegis.market.book_top import NO_TOP, BookTop, BookTops
 from aegis.market.closings import MARK_FIELDS, QUOTE_FIELDS
 from aegis.market.events import LOG
 from aegis.market.features import NAMED
@@ -184,7 +183,7 @@ class View:
         index: the symbol's row in it.
         symbol: its name.
         holding: its position.
-        book: where the top of its order book is read, if one is kept.
+        books: where the tops of the order books are read, if there are any.
     """
 
     def __init__(
@@ -193,11 +192,11 @@ class View:
         index: int,
         symbol: str,
         holding: Holding,
-        book: Callable[[str], BookTop] | None = None,
+        books: BookTops | None = None,
     ) -> None:
         self.symbol: Final = symbol
-        self._book = book
         self.position: Final = holding
+        self._books = books
         self._analysis = analysis
         self._index = index
         self._row: np.void = analysis.frozen[index]
@@ -217,6 +216,14 @@ class View:
     def close(self) -> float:
         """The close of the bar."""
         return float(self.bar["close"])
+
+    @property
+    def book(self) -> BookTop:
+        """The top of the symbol's order book as it is now: newer than the bar.
+
+        It is not `valid` where no book is kept (`feed.depth`, and no backtest keeps any), and while it is not known.
+        """
+        return NO_TOP if self._books is None else self._books.of(self.symbol)
 
     @property
     def is_broken(self) -> bool:
@@ -272,11 +279,6 @@ class View:
         """Mark price, index and funding at the close of the bar."""
         price, index, rate, due_ms = (self._row[name] for name in MARK_FIELDS)
         return Mark(float(price), float(index), float(rate), int(due_ms))
-
-    @property
-    def book(self) -> BookTop:
-        """The best levels of the order book as they are now, like `position` newer than the bar; not `valid` where none is kept."""
-        return NO_TOP if self._book is None else self._book(self.symbol)
 
 
 def _row_of(side: int) -> int:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
+import msgspec
 
 from aegis.orders.instrument import plain
 
@@ -97,6 +98,7 @@ def _market(report: EngineReport) -> dict[str, Any]:
             "early": brain.counts["early"],
             "late": brain.counts["late"],
             "quarantine": list(feed.quarantine),
+            "books": msgspec.to_builtins(feed.books),
         },
     }
 

@@ -115,43 +115,75 @@ class QuotedBook:
         return [(self._price(price), self._quantity(steps)) for price, steps in rows]
 
 
-class DepthTape:
-    """One depth stream of a symbol: what has changed since its last event.
+@attrs.define
+class _Span:
+    """Between which prices the touch of a side has been since the last event, in ticks."""
 
-    What nobody hears is not written down; the first event after that holds all that has changed meanwhile.
+    low: int
+    high: int
+
+    def reach(self, touch: int) -> None:
+        """The touch is there now."""
+        self.low, self.high = min(self.low, touch), max(self.high, touch)
+
+
+class DepthTape:
+    """One depth stream of a symbol: every level that has changed since its last event, if only for a while.
+
+    A snapshot may have been taken in between, and its reader has to hear of levels that came and went. What nobody
+    hears is not written down; the first event after that holds all that has changed meanwhile.
+
+    Args:
+        contract: the symbol's.
+        book: whose levels these are.
+        quote: the book's, from which on changes are told.
     """
 
-    def __init__(self, contract: Contract, book: QuotedBook) -> None:
+    def __init__(self, contract: Contract, book: QuotedBook, quote: Quote) -> None:
         self._writer = TapeWriter(contract)
         self._book = book
-        self._last_id = 0
-        self._first_id = 0
-        self._bids: Levels = {}
-        self._asks: Levels = {}
+        self._last_id = self._first_id = quote.update_id
+        bids, asks = book.levels(quote)
+        self._bids, self._asks = _at_touch(bids), _at_touch(asks)
 
-    def saw(self, update_id: int) -> None:
-        """Note an id that touched the symbol."""
-        self._first_id = self._first_id or update_id
+    def saw(self, update_id: int, bid: int, ask: int) -> None:
+        """Take a quote, its prices in ticks."""
+        if self._first_id == self._last_id:
+            self._first_id = update_id
+        self._bids.reach(bid)
+        self._asks.reach(ask)
 
     def event(self, quote: Quote, now_ms: int) -> bytes | None:
-        """The next event, up to a quote; None where nothing has happened."""
+        """The next event, up to a quote, which was the last to be seen; None where nothing has happened."""
         if quote.update_id == self._last_id:
             return None
         bids, asks = self._book.levels(quote)
-        ids = self._first_id or quote.update_id, quote.update_id, self._last_id
+        low, high = self._bids.low - VISIBLE + 1, self._asks.high + VISIBLE - 1
+        ids = self._first_id, quote.update_id, self._last_id
         payload = self._writer.depth_update(
-            ids, changes(self._bids, bids), changes(self._asks, asks), now_ms
+            ids,
+            _changes(self._bids, bids, low, self._bids.high),
+            _changes(self._asks, asks, self._asks.low, high),
+            now_ms,
         )
-        self._bids, self._asks = bids, asks
-        self._last_id, self._first_id = quote.update_id, 0
+        self._bids, self._asks = _at_touch(bids), _at_touch(asks)
+        self._last_id = self._first_id = quote.update_id
         return payload
 
 
-def changes(before: Levels, now: Levels) -> list[tuple[int, int]]:
-    """What leads from some levels to others, by price; a level that is gone has no steps."""
-    gone = [(price, 0) for price in before if price not in now]
-    changed = [(price, steps) for price, steps in now.items() if before.get(price) != steps]
-    return sorted(gone + changed)
+def _at_touch(levels: Levels) -> _Span:
+    touch = next(iter(levels))
+    return _Span(touch, touch)
+
+
+def _changes(touched: _Span, now: Levels, lowest: int, highest: int) -> list[tuple[int, int]]:
+    """The levels of a side that have changed, by price; one that is gone has no steps.
+
+    What stands behind the touch depends on the touch alone: where that has not moved, its own size is all.
+    """
+    if touched.low == touched.high:
+        return [(touched.low, now[touched.low])]
+    return [(price, now.get(price, 0)) for price in range(max(1, lowest), highest + 1)]
 
 
 class _Change(NamedTuple):

@@ -79,7 +79,7 @@ class Synthetic:
             symbol, name = market.symbol, self._names[market.symbol]
             for event in market.step(now_ms):
                 if isinstance(event, Quoted):
-                    self._note(symbol, event.update_id)
+                    self._note(symbol, event)
                     self._hub.publish(f"{name}@bookTicker", event.payload)
                     self._exchange.quoted(symbol, event.quote(), now_ms)
                 else:
@@ -89,10 +89,10 @@ class Synthetic:
 
             self._publish_depth(symbol, now_ms)
 
-    def _note(self, symbol: str, update_id: int) -> None:
+    def _note(self, symbol: str, event: Quoted) -> None:
         for _, stream in self._depth_streams[symbol]:
             if stream in self._tapes:
-                self._tapes[stream].saw(update_id)
+                self._tapes[stream].saw(event.update_id, event.bid, event.ask)
 
     def _publish_depth(self, symbol: str, now_ms: int) -> None:
         """Tell what has changed in a symbol's book on the streams that are due and heard."""
@@ -101,7 +101,8 @@ class Synthetic:
                 continue
             listing = self._exchange.listings[symbol]
             if stream not in self._tapes:
-                self._tapes[stream] = DepthTape(listing.contract, listing.quoted_book)
+                book = listing.quoted_book
+                self._tapes[stream] = DepthTape(listing.contract, book, listing.quote)
             payload = self._tapes[stream].event(listing.quote, now_ms)
             if payload is not None:
                 self._hub.publish(stream, payload)

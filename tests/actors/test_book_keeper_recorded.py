@@ -140,6 +140,7 @@ class Feed:
     """A lane, a sink and a keeper on one symbol, as in the worker, with a reader of the board."""
 
     def __init__(self, symbol: str, ring: Ring, board: Board) -> None:
+        self.symbol = symbol
         symbols = (symbol,)
         writer = ring.writer()
         rows = board.writer()
@@ -149,7 +150,7 @@ class Feed:
         self.sink = TickSink(writer, symbols, lossless=False, books=self.keeper)
         table = SymbolTable(symbols)
         self.lane = Lane(writer, table, ManualClock(), lossless=False, books=self.books)
-        self.tops = BookTops(board.reader())
+        self.tops = BookTops(board.reader(), symbols)
 
     def receive(self, frame: bytes) -> None:
         """What the lane leaves goes to the sink, as it does through the library."""
@@ -162,7 +163,7 @@ class Feed:
 
     @property
     def top(self) -> BookTop:
-        return self.tops.top(0)
+        return self.tops.of(self.symbol)
 
     def shows_the_exchange(self) -> bool:
         """Whether each side is the exchange's, as far down as it is known."""

@@ -68,7 +68,7 @@ async def top_at_the_exchange(server: Server, engine: Engine, symbol: str) -> Bo
     book = server.exchange.listing(symbol).public_book
     while True:
         await trio.sleep(0.001)
-        top, shown = engine.books.top(SYMBOLS.index(symbol)), book.show(SHOWN)
+        top, shown = engine.books.of(symbol), book.show(SHOWN)
         if top.valid and top.update_id == shown.update_id:
             assert top.bids.tolist() == [(float(price), float(size)) for price, size in shown.bids]
             assert top.asks.tolist() == [(float(price), float(size)) for price, size in shown.asks]
@@ -124,7 +124,7 @@ async def test_books_die_and_come_back_with_the_worker(tmp_path: Path) -> None:
         assert engine.books is not None
         worker = (await engine.report()).feed.worker_pid
         os.kill(worker, signal.SIGKILL)
-        while engine.books.top(0).valid:
+        while engine.books.of("BTCUSDT").valid:
             await trio.sleep(0.001)
         while (await engine.report()).feed.worker_pid in {0, worker}:
             await trio.sleep(0.02)

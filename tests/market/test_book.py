@@ -199,13 +199,14 @@ def test_imbalance_of_nothing_is_nan() -> None:
 def test_top_is_a_copy_of_a_valid_row() -> None:
     """It does not change with the row; a row that cannot be read, or that nobody keeps up, is not valid."""
     table = OneRow(shown([1.0], [1.0]))
-    tops = BookTops(table)
-    top: BookTop = tops.top(0)
+    tops = BookTops(table, ["BTCUSDT"])
+    top: BookTop = tops.of("BTCUSDT")
     assert top.valid
     table.row["bids"]["price"] = 5.0
-    assert tops.top(0).bid == 5.0
+    assert tops.of("BTCUSDT").bid == 5.0
     assert top.bid == 100.0
     table.is_readable = False
-    assert not tops.top(0).valid
+    assert not tops.of("BTCUSDT").valid
+    assert not tops.of("ETHUSDT").valid
     table.is_readable, table.has_writer = True, False
-    assert not tops.top(0).valid
+    assert not tops.of("BTCUSDT").valid

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from aegis.errors import Broken
 from aegis.market.analysis import Analysis
 from aegis.market.bars import FLAG_BROKEN
+from aegis.market.book_top import BookTop, BookTops
 from aegis.market.closings import CLOSING
 from aegis.market.desk import Desk, decide
 from aegis.market.parameters import BarKind, Parameters
@@ -323,3 +324,40 @@ def test_row_holds_nothing_that_a_closing_forgets() -> None:
     settings = {"symbol", "gap", "rules", "followed"}
     of_positions = {"stop_long", "stop_short", "target_long", "target_short"}
     assert set(ROW.names or ()) == {*SHARED} | of_ticks | counts | settings | of_positions
+
+
+class Reader(Strategy[NoParameters]):
+    """Remembers the book that it was shown."""
+
+    def __init__(self, parameters: NoParameters) -> None:
+        super().__init__(parameters)
+        self.books: list[BookTop] = []
+
+    def on_bar(self, view: View) -> Proposal | None:
+        """Look at the book."""
+        self.books.append(view.book)
+        return None
+
+
+class Rows:
+    """A table of two books, of which the second is valid."""
+
+    has_writer = True
+
+    def read_into(self, row: int, out: Records) -> bool:
+        """Give the row's number as the id."""
+        out["update_id"], out["valid"] = row, row == 1
+        return True
+
+
+def test_strategy_reads_the_book_of_its_symbol(market: Any) -> None:
+    """By the place that the symbol has in the run, not in the plan; without books there is one that is not valid."""
+    parameters = Parameters(interval_ms=500, pivot_bars=2, atr_period=4)
+    closings = closings_of(Analysis(2, parameters, rules=()), market(count=600), 600)
+    plan = plan_of(Reader, parameters, "B")
+    for books, expected in ((BookTops(Rows(), ("A", "B")), (1, True)), (None, (0, False))):
+        desk = Desk(plan, parameters, books)
+        for view in desk.views("B", closings[closings["symbol"] == 1][0]):
+            desk.ask(view)
+        (seen,) = desk._strategies["B"].books  # type: ignore[attr-defined]
+        assert (seen.update_id, seen.valid) == expected

@@ -12,7 +12,6 @@ import pytest
 from numpy.typing import NDArray
 
 from aegis.market.analysis import Analysis
-from aegis.market.book_top import NO_TOP, BookTop
 from aegis.market.breakout import Breakout, BreakoutParameters
 from aegis.market.desk import Desk, decide
 from aegis.market.events import Element, Happening
@@ -239,28 +238,6 @@ def test_view_shows_the_position(view_of: Any) -> None:
     view, _ = view_of(5, Holding(-2.0, 99.0, 101.0, 90.0, is_working=True))
     assert (view.position.side, view.position.stop, view.position.target) == (-1, 101.0, 90.0)
     assert (FLAT.side, Holding(1.0).side) == (0, 1)
-
-
-def test_view_shows_the_book_where_one_is_kept(make_bars: Any, view_of: Any) -> None:
-    """The top of a symbol's order book is read when it is asked for; without books it is not valid."""
-    assert view_of(5)[0].book.valid is False
-    asked, top = (
-        [],
-        BookTop(valid=True, update_id=7, event_ns=1, bids=NO_TOP.bids, asks=NO_TOP.asks),
-    )
-
-    def read(symbol: str) -> BookTop:
-        asked.append(symbol)
-        return top
-
-    plan = Plan("dip", Dip, Threshold(), ("A",), Parameters())
-    desk, analysis = Desk(plan, plan.analysis, read), Analysis(1, rules=())
-    analysis.follow([0])
-    analysis.take_bars(np.zeros(1, np.uint16), make_bars([[1.0] * 4]))
-    (view,) = desk.views("A", analysis.closings()[0])
-    assert asked == []
-    assert view.book is top
-    assert asked == ["A"]
 
 
 def test_desk_shows_the_position_as_it_is_told(make_bars: Any) -> None:

@@ -194,7 +194,7 @@ class Bench:
         self.lane = Lane(
             ring.writer(), SymbolTable(SYMBOLS), ManualClock(), lossless=False, books=self.books
         )
-        self.tops = BookTops(board.reader())
+        self.tops = BookTops(board.reader(), SYMBOLS)
         self.books.load(0, SNAPSHOT)
         self.books.put_in_step(0)
 
@@ -212,7 +212,7 @@ class Bench:
 
     @property
     def top(self) -> BookTop:
-        return self.tops.top(0)
+        return self.tops.of("BTCUSDT")
 
 
 @pytest.fixture
