@@ -22,7 +22,7 @@ from aegis.shm.writer import Writer
 from aegis.venue.admission import Admission, AdmissionRules
 from aegis.venue.fastlane import Lane
 from aegis.venue.fastlane_symbols import SymbolTable
-from aegis.venue.fastlane_transport import TcpTransport, TlsTransport, Transport
+from aegis.venue.fastlane_transport import Linger, TcpTransport, TlsTransport, Transport
 from aegis.venue.lane_stream import LaneStream
 from bench.feed_server import EPOCH_US, ROUND, SYMBOLS, Address
 from bench.report import expect
@@ -155,7 +155,7 @@ def take_by_lane(address: Address, path: str, count: int, *, tls: bool = False) 
 async def _listen(address: Address, path: str, lane: Lane, tls: bool) -> float:
     """Connect, and listen until the server has sent everything; returns the CPU time of it."""
     tcp = await trio.open_tcp_stream("127.0.0.1", address.encrypted if tls else address.plain)
-    transport: Transport = TcpTransport(tcp)
+    transport: Transport = TcpTransport(tcp, Linger())
     if tls:
         context = ssl.create_default_context(cafile=address.certificate)
         transport = encrypted = TlsTransport(transport, context, "localhost")

@@ -26,6 +26,7 @@ from aegis.shm.writer import Writer
 from aegis.venue.admission import Admission, AdmissionRules
 from aegis.venue.fastlane import Fate, Lane
 from aegis.venue.fastlane_symbols import SymbolTable
+from aegis.venue.fastlane_transport import Linger
 from aegis.venue.pace import Pace
 from aegis.venue.shards import plan_shards
 
@@ -63,6 +64,7 @@ class Worker:
             admission=self._admission,
             clock=clock,
             attempts=Pace(_ATTEMPTS, _ATTEMPTS_S),
+            linger=Linger(),
             make_lane=make_lane,
             notice=self._notice,
         )
