@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -60,6 +61,8 @@ class MarketSocket:
         """Of each stream, how many messages did not go through the lane."""
         self.ended: Final = trio.Event()
         self.shutdown_announced: Final = trio.Event()
+        self.subscribed_s = self.ended_s = math.inf
+        """When both happened, on Trio's clock."""
         self.refused = 0
         """Requests that the exchange said no to."""
         self._url: Final = market_url(url, shard.route)
@@ -117,6 +120,7 @@ class MarketSocket:
             if not has_stood:
                 raise
         finally:
+            self.ended_s = trio.current_time()
             self.ended.set()
 
     def leave(self) -> None:
@@ -175,4 +179,5 @@ class MarketSocket:
             return
         self._unacknowledged -= 1
         if self._unacknowledged == 0:
+            self.subscribed_s = trio.current_time()
             self._notice()

@@ -256,7 +256,8 @@ class ShardKeeper:
                 newcomer.leave()
                 await newcomer.ended.wait()
             return old
-        behind = admission.parted(self._rows) if newcomer.is_subscribed else self._rows
+        have_met = newcomer.subscribed_s < old.ended_s
+        behind = admission.parted(self._rows) if have_met else self._rows
         await self._mark_gaps(np.unique(behind // len(Series)))
         admission.break_off(behind)
         admission.join(self._rows)
