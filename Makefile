@@ -1,16 +1,29 @@
-# Two commands on a fresh machine with Python and make: `make run` and `make test`.
+# Two commands on a fresh machine with Python and make: `make run` and `make test`. Then `make verify`, `make bench`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test check format clean
+.PHONY: run test check format verify bench bench-check bench-docs clean
 
 run: $(VENV)/ready
 	$(BIN)/python -m aegis run $(ARGS)
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest $(ARGS)
+
+verify: $(VENV)/ready
+	$(BIN)/python -m aegis verify $(ARGS)
+
+# Every benchmark beside its peers, a quarter of an hour on a quiet machine; then the floors, and the document.
+bench: $(VENV)/peers
+	$(BIN)/python -m bench $(ARGS)
+
+bench-check: $(VENV)/ready
+	$(BIN)/python -m bench.check
+
+bench-docs: $(VENV)/ready
+	$(BIN)/python -m bench.document
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .
@@ -26,6 +39,10 @@ format: $(VENV)/ready
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,dev]"
+	touch $@
+
+$(VENV)/peers: $(VENV)/ready
+	$(BIN)/python -m bench.peers
 	touch $@
 
 clean:

@@ -7,7 +7,8 @@ turns an accidental new specialisation into an immediate error instead of a stal
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 import numba
@@ -15,13 +16,15 @@ from numba.core import config as numba_config
 
 from aegis.kernel_cache import cache_folder
 
-__all__ = ["compiled", "entry_point", "forbid_compiling", "inlined"]
+__all__ = ["callback", "compiled", "entry_point", "forbid_compiling", "inlined"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 # Every dispatcher of this process, so that compiling can be forbidden on all of them.
 _kernels: list[Any] = []
+# What C may call is never freed.
+_callbacks: list[Any] = []
 
 
 def compiled(
@@ -35,16 +38,34 @@ def compiled(
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        before = numba_config.CACHE_DIR
-        numba_config.CACHE_DIR = str(cache_folder())
-        try:
+        with _own_cache():
             kernel = numba.njit(signature, cache=True, nogil=nogil, error_model="numpy")(function)
-        finally:
-            numba_config.CACHE_DIR = before  # an embedding program keeps its own setting
         _kernels.append(kernel)
         return kernel  # type: ignore[no-any-return]
 
     return decorate
+
+
+def callback(signature: object) -> Callable[[Callable[P, R]], int]:
+    """Compile a function at import for C to call; what takes its name is its address."""
+
+    def decorate(function: Callable[P, R]) -> int:
+        with _own_cache():
+            kept = numba.cfunc(signature, cache=True)(function)
+        _callbacks.append(kept)
+        return int(kept.address)
+
+    return decorate
+
+
+@contextmanager
+def _own_cache() -> Iterator[None]:
+    before = numba_config.CACHE_DIR
+    numba_config.CACHE_DIR = str(cache_folder())
+    try:
+        yield
+    finally:
+        numba_config.CACHE_DIR = before  # an embedding program keeps its own setting
 
 
 def inlined(function: Callable[P, R]) -> Callable[P, R]:

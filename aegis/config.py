@@ -12,15 +12,29 @@ from typing import Any, Final, Literal, get_args, get_origin
 
 import attrs
 import cattrs
-from cattrs.errors import AttributeValidationNote, ClassValidationError, ForbiddenExtraKeysError
-from cattrs.gen import make_dict_structure_fn
+from cattrs.errors import (
+    AttributeValidationNote,
+    BaseValidationError,
+    ForbiddenExtraKeysError,
+    IterableValidationNote,
+)
+from cattrs.gen import make_dict_structure_fn, override
 
 from aegis.errors import Refused
 from aegis.market.parameters import Parameters
 from aegis.orders.limits import Limits
 from aegis.paper import paper_symbols
 
-__all__ = ["VENUES", "Config", "FeedConfig", "RunConfig", "VenueConfig", "load"]
+__all__ = [
+    "VENUES",
+    "Config",
+    "FeedConfig",
+    "RunConfig",
+    "StrategyConfig",
+    "VenueConfig",
+    "load",
+    "read_table",
+]
 
 VenueName = Literal["sim", "binance-testnet", "custom"]
 VENUES: Final[tuple[VenueName, ...]] = ("sim", "binance-testnet", "custom")
@@ -48,6 +62,9 @@ class FeedConfig:
     wait; what the Brain could not read in time is counted as lost."""
     silence_ms: int = 10_000
     """A market socket without an event for this long is broken, and connected again."""
+    conflate_ms: int = 100
+    """Whoever listens to updates is told the latest of each symbol so often, in exchange time, with all that its trades
+    say to a bar; 0: each tick by itself. Bars and strategies see every tick, whatever this is."""
     history_bars: int = 500
     """So many of the exchange's own candles are loaded at the start, where it has candles of this length (from one
     minute on); 0: none."""
@@ -62,6 +79,9 @@ class FeedConfig:
     """The same for trades, which may rest: they are only asked for again."""
     future_ms: int = 10_000
     """A tick further ahead of exchange time than this is quarantined; 0 lets all in."""
+    depth: Literal["", "0ms", "100ms", "250ms", "500ms"] = ""
+    """How often the exchange tells what has changed in its order books, of which the engine then keeps a copy; empty:
+    there are none."""
     jump_sigmas: float = 20.0
     """A price further from the one before than this many standard deviations waits until the next two confirm it;
     0 lets all in."""
@@ -80,6 +100,24 @@ class RunConfig:
 
 
 @attrs.frozen
+class StrategyConfig:
+    """One strategy: `[[strategies]]`, as often as wanted."""
+
+    class_: str
+    """Key `class`: `package.module:Class`, or the name of a shipped one. What is imported runs as part of the engine."""
+    name: str = ""
+    """By which its signals are known; the class's own name in lower case, unless told otherwise."""
+    symbols: tuple[str, ...] = ()
+    """Of the run's; empty for all of them."""
+    interval_ms: int = 0
+    """Of its bars: a whole number of `strategy.interval_ms`; 0 for just that."""
+    parameters: dict[str, Any] = attrs.Factory(dict)
+    """Keys and types are the strategy's own."""
+    analysis: dict[str, Any] = attrs.Factory(dict)
+    """Keys of `strategy` that are otherwise for this one: periods, pivots, but not what the bars are made of."""
+
+
+@attrs.frozen
 class Config:
     """Everything that can be set."""
 
@@ -89,7 +127,10 @@ class Config:
     strategy: Parameters = attrs.Factory(
         lambda: Parameters(interval_ms=100, pivot_bars=2, atr_period=4)
     )
-    """Bars of 100 ms, so that a paper run shows something within seconds; trade on longer ones."""
+    """The bars, indicators and structure that strategies see. Bars of 100 ms, so that a paper run shows something within
+    seconds; trade on longer ones."""
+    strategies: tuple[StrategyConfig, ...] = ()
+    """None: the shipped `breakout`, with `strategy.stop_atr`."""
     limits: Limits = attrs.Factory(Limits)
     run: RunConfig = attrs.Factory(RunConfig)
 
@@ -108,8 +149,20 @@ def load(path: Path) -> Config:
         raise Refused(f"{path}: is not TOML: {why}") from None
     try:
         return _converter.structure(table, Config)
-    except ClassValidationError as why:
+    except BaseValidationError as why:
         raise Refused(f"{path}: {_first_fault(why)}") from None
+
+
+def read_table(table: dict[str, Any], cls: type, path: str) -> Any:
+    """Read a table into an attrs class, by the rules of the configuration.
+
+    Raises:
+        Refused: one line naming the key, from `path` on, and what was expected.
+    """
+    try:
+        return _converter.structure(table, cls)
+    except BaseValidationError as why:
+        raise Refused(_first_fault(why, f"{path}.")) from None
 
 
 def _strict(kind: type) -> Any:
@@ -165,7 +218,14 @@ def _is_literal(kind: Any) -> bool:
 
 def _table(cls: Any) -> Any:
     """A hook for a table of keys: one of our attrs classes."""
-    structure_keys = make_dict_structure_fn(cls, _converter, _cattrs_forbid_extra_keys=True)
+    spelled: dict[str, Any] = {
+        field.name: override(rename=_spelled(field.name))
+        for field in attrs.fields(cls)
+        if field.name != _spelled(field.name)
+    }
+    structure_keys = make_dict_structure_fn(
+        cls, _converter, _cattrs_forbid_extra_keys=True, **spelled
+    )
 
     def structure(value: Any, kind: Any) -> Any:
         if not isinstance(value, dict):
@@ -175,6 +235,30 @@ def _table(cls: Any) -> Any:
     return structure
 
 
+def _spelled(field: str) -> str:
+    """A field's name as a key: `class_` cannot be spelled without its underscore in Python."""
+    return field.removesuffix("_")
+
+
+def _structure_tables(value: Any, kind: Any) -> Any:
+    """A list of tables of one kind."""
+    if not isinstance(value, list):
+        raise TypeError(f"expected a list of tables, got {value!r}")
+    tables: Any = list[get_args(kind)[0]]  # type: ignore[misc]  # a type that is known here only
+    return tuple(_converter.structure(value, tables))
+
+
+def _structure_any_table(value: Any, _: Any) -> dict[str, Any]:
+    """A table whose keys are known later, by `read_table`."""
+    if not isinstance(value, dict):
+        raise TypeError(f"expected a table, got {value!r}")
+    return value
+
+
+def _is_tables(kind: Any) -> bool:
+    return get_origin(kind) is tuple and attrs.has(get_args(kind)[0])
+
+
 _NAMES: Final = {bool: "true or false", int: "a whole number", str: "a string"}
 _converter: Final = cattrs.Converter()
 for _kind in _NAMES:
@@ -182,6 +266,8 @@ for _kind in _NAMES:
 _converter.register_structure_hook(float, _structure_float)
 _converter.register_structure_hook(Decimal, _structure_decimal)
 _converter.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _structure_names)
+_converter.register_structure_hook_func(lambda kind: kind == dict[str, Any], _structure_any_table)
+_converter.register_structure_hook_func(_is_tables, _structure_tables)
 _converter.register_structure_hook_factory(_is_literal, _choice)
 _converter.register_structure_hook_factory(attrs.has, _table)
 
@@ -189,15 +275,16 @@ _converter.register_structure_hook_factory(attrs.has, _table)
 def _first_fault(fault: Exception, path: str = "") -> str:
     """The first thing that is wrong, as one line that names its key."""
     if isinstance(fault, ForbiddenExtraKeysError):
-        known = ", ".join(field.name for field in attrs.fields(fault.cl))
+        known = ", ".join(_spelled(field.name) for field in attrs.fields(fault.cl))
         extra = ", ".join(f"{path}{key}" for key in sorted(fault.extra_fields))
         return f"unknown key {extra}; expected one of: {known}"
-    if not isinstance(fault, ClassValidationError):
-        return f"{path.rstrip('.')}: {fault}"
+    if not isinstance(fault, BaseValidationError):
+        what = "is missing" if isinstance(fault, KeyError) else fault
+        return f"{path.rstrip('.')}: {what}"
     inner = fault.exceptions[0]
-    notes = [
-        note
-        for note in getattr(inner, "__notes__", ())
-        if isinstance(note, AttributeValidationNote)
-    ]
-    return _first_fault(inner, f"{path}{notes[0].name}." if notes else path)
+    for note in getattr(inner, "__notes__", ()):
+        if isinstance(note, AttributeValidationNote):
+            path = f"{path}{_spelled(note.name)}."
+        elif isinstance(note, IterableValidationNote):
+            path = f"{path.removesuffix('.')}[{note.index}]."
+    return _first_fault(inner, path)

@@ -10,56 +10,48 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
-from functools import partial
 from typing import Any, Final
 
 import attrs
 import trio
 
-from aegis.actors.brain import Brain, BrainReport
-from aegis.actors.executor import Executor, ExecutorReport
-from aegis.actors.feed import Feed, FeedRecord, FeedReport
-from aegis.actors.feed_protocol import SocketTerms, WorkerOrders
-from aegis.actors.gate import Gate, GateReport
-from aegis.actors.historian import Historian, HistorianReport
-from aegis.actors.reconciler import Reconciler, Reconciliation
-from aegis.actors.scribe import Scribe, ScribeReport
-from aegis.actors.user_stream import listen_to_account
-from aegis.compiled import forbid_compiling
+from aegis.actors.brain import BrainReport
+from aegis.actors.delivery import ask_again
+from aegis.actors.executor import ExecutorReport
+from aegis.actors.feed import FeedRecord, FeedReport
+from aegis.actors.garbage import GarbageReport
+from aegis.actors.gate import GateReport
+from aegis.actors.historian import HistorianReport
+from aegis.actors.reconciler import Reconciliation
+from aegis.actors.scribe import ScribeReport
+from aegis.actors.strategist import StrategistReport
 from aegis.config import Config
-from aegis.errors import Unavailable
-from aegis.kernel import ActorRef, System, open_system
+from aegis.errors import Refused, Unavailable
+from aegis.kernel import ActorRef, open_system
 from aegis.kernel.bus import Bus
-from aegis.kernel.clock import Clock, SystemClock, seeded_random
+from aegis.kernel.clock import Clock, SystemClock
 from aegis.kernel.process import Child
-from aegis.market.analysis import Analysis
-from aegis.market.parameters import BarKind
-from aegis.market.records import MAX_EVENT_NS, TICK
+from aegis.market.book_top import BOOK_TOP, BookTops
+from aegis.market.records import TICK
 from aegis.messages import (
     CancelOrders,
     ClosePositions,
     Fingerprint,
-    Follow,
     Halt,
     QuoteOf,
     Reconcile,
-    Record,
     Report,
     Seal,
 )
-from aegis.orders.ids import ClientIds
-from aegis.orders.ledger import Ledger
+from aegis.playbook import read_playbook
 from aegis.shm import Policy, Ring
-from aegis.shm.reader import Reader
+from aegis.shm.board import Board
+from aegis.staging import Parts, start
 from aegis.store import recovery
 from aegis.store.journal import Entry, Journal
-from aegis.topology import ROLES, Cast
+from aegis.topology import Cast
 from aegis.venue.addresses import Addresses
-from aegis.venue.backoff import Backoff
 from aegis.venue.binance_rest import BinanceRest
-from aegis.venue.binance_streams import tick_streams
-from aegis.venue.klines import interval_name
-from aegis.venue.port import AccountView
 from aegis.venue.signing import Credentials
 
 __all__ = ["Engine", "EngineReport", "open_engine"]
@@ -75,9 +67,11 @@ class EngineReport:
 
     feed: FeedReport
     brain: BrainReport
+    strategists: tuple[StrategistReport, ...]
     gate: GateReport
     executor: ExecutorReport
     scribe: ScribeReport
+    garbage: GarbageReport
     history: HistorianReport | None
     """None where no candles are loaded."""
     marks: dict[str, float]
@@ -86,30 +80,34 @@ class EngineReport:
     journal_agrees: bool
     """Whether the fold of the journal is the live state; True while the engine runs."""
 
+    @property
+    def proposed(self) -> int:
+        """Signals, whoever proposed them."""
+        return self.brain.proposed + sum(each.proposed for each in self.strategists)
 
-@attrs.frozen
-class _Parts:
-    """What the actors are made of."""
+    @property
+    def superseded(self) -> int:
+        """Of these, those that a newer one replaced before they were judged."""
+        return self.brain.superseded + sum(each.superseded for each in self.strategists)
 
-    config: Config
-    rest: BinanceRest
-    streams_url: str
-    journal: Journal
-    ledger: Ledger
-    ring: Ring
-    reader: Reader
-    feed: FeedRecord
-    bus: Bus = attrs.Factory(Bus)
+    @property
+    def unsent(self) -> int:
+        """Of these, those that found the Gate gone."""
+        return self.brain.unsent + sum(each.unsent for each in self.strategists)
 
 
 class Engine:
     """A running engine. Made by `open_engine`.
 
-    `bus` carries the topics of `aegis.topics`, for those who only want to listen.
+    `bus` carries the topics of `aegis.topics`, for those who only want to listen. `books` has the order books by the
+    index of their symbol, None where the configuration asks for none.
     """
 
-    def __init__(self, config: Config, cast: Cast, journal: Journal, bus: Bus) -> None:
+    def __init__(
+        self, config: Config, cast: Cast, journal: Journal, bus: Bus, books: BookTops | None = None
+    ) -> None:
         self.bus = bus
+        self.books = books
         self._config = config
         self._cast = cast
         self._journal = journal
@@ -131,7 +129,8 @@ class Engine:
             await self._settle()
             if self._config.run.on_stop == "close":
                 await self._close_positions()
-        await self._ask(cast.brain, Halt(why))
+        for proposer in (cast.brain, *cast.strategists):
+            await ask_again(proposer, Halt(why), _ASK_S)
         await self._last_verdicts()
         agreement = await self._compare()
         report = await self._report()
@@ -170,8 +169,8 @@ class Engine:
 
     async def _last_verdicts(self) -> None:
         """Wait until the Gate has judged every signal that reached it."""
-        brain: BrainReport = await self._ask(self._cast.brain, Report())
-        due = brain.proposed - brain.superseded - brain.unsent
+        proposers = [await self._ask(self._cast.brain, Report()), *await self._strategists()]
+        due = sum(each.proposed - each.superseded - each.unsent for each in proposers)
         with trio.move_on_after(_ASK_S):
             while True:
                 gate: GateReport = await self._ask(self._cast.gate, Report())
@@ -192,14 +191,21 @@ class Engine:
         return EngineReport(
             feed=await self._ask(cast.feed, Report()),
             brain=await self._ask(cast.brain, Report()),
+            strategists=await self._strategists(),
             gate=await self._ask(cast.gate, Report()),
             executor=await self._ask(cast.executor, Report()),
             scribe=await self._ask(cast.scribe, Report()),
+            garbage=await self._ask(cast.janitor, Report()),
             history=None if cast.historian is None else await self._ask(cast.historian, Report()),
             marks=await self._ask(cast.brain, QuoteOf()),
             reconciliation=None,
             journal_agrees=True,
         )
+
+    async def _strategists(self) -> tuple[StrategistReport, ...]:
+        """Their reports; one whose strategy fails just now is asked again."""
+        refs = self._cast.strategists
+        return tuple([await ask_again(ref, Report(), _ASK_S) for ref in refs])
 
     async def _ask(self, ref: ActorRef, question: object, timeout: float = _ASK_S) -> Any:
         return await ref.ask(question, timeout=timeout)
@@ -213,6 +219,7 @@ async def open_engine(
     journal: Journal,
     *,
     ring: Ring | None = None,
+    board: Board | None = None,
     worker: Child | None = None,
     seed: int = 0,
     clock: Clock | None = None,
@@ -225,127 +232,48 @@ async def open_engine(
         credentials: as whom.
         journal: where it is written down; it stays the caller's, who closes it after the block.
         ring: what ticks come through, if it exists already; it stays the caller's.
-        worker: a feed worker that was started ahead with that ring's descriptors.
+        board: what the order books are shown on, if it exists already: a row a symbol, at least.
+        worker: a feed worker that was started ahead with the descriptors of both.
         seed: of the actors' chance.
         clock: the machine's, unless told otherwise.
 
     Raises:
-        Refused: the ring or a symbol cannot be used; nothing is left running.
+        Refused: the ring, a strategy or a symbol cannot be used; nothing is left running.
         Unavailable: the exchange cannot be reached.
     """
     clock = clock or SystemClock()
     policy = Policy.GATE if config.feed.lossless else Policy.LOSSY
+    playbook = read_playbook(config)
     ledger = recovery.fold(journal.rows())
     with ExitStack() as opened:
         ring = ring or opened.enter_context(Ring.create(TICK, config.feed.ring_capacity))
         reader = opened.enter_context(ring.reader("brain", policy=policy))
+        books = None
+        if config.feed.depth:
+            rows = len(config.symbols)
+            board = board or opened.enter_context(Board.create(BOOK_TOP, rows))
+            if board.rows < rows:
+                raise Refused(
+                    f"a board of {board.rows} rows does not hold the books of {rows} symbols"
+                )
+            books = BookTops(opened.enter_context(board.reader()))
         feed = FeedRecord(spare=worker)
         async with BinanceRest(
             addresses.rest, credentials, clock, timeout_s=config.venue.order_timeout_ms / 1000
         ) as rest:
-            parts = _Parts(config, rest, addresses.streams, journal, ledger, ring, reader, feed)
+            parts = Parts(
+                config=config,
+                rest=rest,
+                streams_url=addresses.streams,
+                journal=journal,
+                ledger=ledger,
+                playbook=playbook,
+                ring=ring,
+                reader=reader,
+                feed=feed,
+                rest_url=addresses.rest,
+                board=board,
+                books=books,
+            )
             async with open_system("aegis", clock=clock, seed=seed) as system:
-                yield Engine(config, await _start(system, parts), journal, parts.bus)
-
-
-async def _start(system: System, parts: _Parts) -> Cast:
-    """Ask the exchange what is true, then start the actors from the end of the flow to its beginning."""
-    config, rest = parts.config, parts.rest
-    await rest.sync_clock()
-    instruments = await rest.instruments(config.symbols)
-    account, at_ms = await _steady_account(rest)
-    scribe = await _spawn(system, "scribe", Scribe, parts.journal)
-    opening = (
-        Entry("run_started", {"run": parts.journal.run, "symbols": list(config.symbols)}),
-        recovery.adopted(account.wallet, account.positions, at_ms),
-    )
-    await scribe.send(Record(opening))
-    parts.ledger.adopt(account.wallet, account.positions, at_ms)
-    backoff = Backoff(seeded_random("user stream"))
-    listen = partial(listen_to_account, parts.streams_url, rest.open_listen_key, backoff)
-    executor = await _spawn(
-        system, "executor", Executor, rest, listen, scribe, parts.ledger, parts.bus
-    )
-    gate = await _spawn(
-        system,
-        "gate",
-        Gate,
-        executor,
-        scribe,
-        instruments=instruments,
-        limits=config.limits,
-        ids=ClientIds(parts.journal.run),
-        signal_ttl_ms=config.run.signal_ttl_ms,
-        bus=parts.bus,
-    )
-    analysis = Analysis(symbols=len(config.symbols), parameters=config.strategy)
-    forbid_compiling()
-    if with_history := _has_history(config):
-        for index in range(len(config.symbols)):
-            analysis.begin_bars_at(index, MAX_EVENT_NS)  # the Historian says when
-    brain = await _spawn(
-        system, "brain", Brain, parts.reader, analysis, config.symbols, gate, parts.bus
-    )
-    for follower in (gate, brain):
-        await executor.send(Follow(follower))
-    orders = _worker_orders(config, parts)
-    feed = await _spawn(system, "feed", Feed, orders, parts.feed)
-    reconciler = await _spawn(system, "reconciler", Reconciler, rest, executor, scribe, gate)
-    historian = None
-    if with_history:
-        wanted = config.symbols, config.strategy.interval_ms, config.feed.history_bars
-        historian = await _spawn(system, "historian", Historian, rest, feed, brain, *wanted)
-    return Cast(feed, brain, gate, executor, reconciler, scribe, historian)
-
-
-def _has_history(config: Config) -> bool:
-    """Whether the exchange has candles such as the analysis makes."""
-    bars = config.strategy
-    return (
-        config.feed.history_bars > 0
-        and bars.bar_kind is BarKind.TIME
-        and interval_name(bars.interval_ms) is not None
-    )
-
-
-def _worker_orders(config: Config, parts: _Parts) -> WorkerOrders:
-    """All that the feed worker has to know."""
-    feed = config.feed
-    deadlines_ms = {
-        "markPrice": feed.mark_silence_ms,
-        "bookTicker": feed.quote_silence_ms,
-        "aggTrade": feed.trade_silence_ms,
-        "trade": feed.trade_silence_ms,
-    }
-    return WorkerOrders(
-        ring_fd=parts.ring.fd,
-        wake_fds=parts.ring.wake_fds,
-        streams_url=parts.streams_url,
-        streams=tuple(tick_streams(config.symbols, feed.trade_stream)),
-        symbols=config.symbols,
-        lossless=feed.lossless,
-        terms=SocketTerms(
-            silence_ms=feed.silence_ms,
-            deadlines_ms=deadlines_ms,
-            lifetime_s=feed.socket_lifetime_s,
-        ),
-        broken_before=False,
-        streams_per_socket=feed.streams_per_socket,
-        future_ms=feed.future_ms,
-        jump_sigmas=feed.jump_sigmas,
-    )
-
-
-async def _steady_account(rest: BinanceRest) -> tuple[AccountView, int]:
-    """The account, and a moment of exchange time at which it was like that: what traded before is in it."""
-    while True:
-        before = await rest.account()
-        at_ms = rest.exchange_ms()
-        if await rest.account() == before:
-            return before, at_ms
-
-
-async def _spawn(
-    system: System, name: str, actor: type[Any], *args: object, **kwargs: object
-) -> ActorRef:
-    return await system.spawn(actor, *args, name=name, policy=ROLES[name].policy, **kwargs)
+                yield Engine(config, await start(system, parts), journal, parts.bus, books)

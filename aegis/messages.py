@@ -1,8 +1,9 @@
 """Every message that crosses an actor's boundary. The priority stands on the type, never on the sender.
 
 Feed ──ring──▶ Brain ──Signal──▶ Gate ──Approved──▶ Executor ──▶ exchange
-                 ▲                 ▲                  │   ▲
-                 └───OrderChanged──┴──────────────────┘   └── user stream, replies
+                 │ ▲               ▲                  │   ▲
+                 │ └─OrderChanged──┼──────────────────┘   └── user stream, replies
+                 └─BarClosed─▶ Strategist (Signal, OrderChanged: as the Brain)
 Gate, Executor, Reconciler ──Record──▶ Scribe ──▶ journal
 """
 
@@ -24,9 +25,11 @@ from aegis.venue.port import OrderUpdate, Placed
 __all__ = [
     "Answered",
     "Approved",
+    "BarClosed",
     "BeginBars",
     "CancelOrders",
     "ClosePositions",
+    "ClosingsReady",
     "Cooled",
     "Durable",
     "Fingerprint",
@@ -44,10 +47,13 @@ __all__ = [
     "Resolve",
     "Seal",
     "Signal",
+    "SignalsReady",
     "StreamBack",
     "Sweep",
     "TicksReady",
+    "Tidy",
     "Updated",
+    "UpdatesReady",
     "WorkerLine",
 ]
 
@@ -57,6 +63,32 @@ __all__ = [
 @message(Priority.INGEST)
 class TicksReady:
     """Brain, to itself: the ring has records."""
+
+
+@message(Priority.ANALYSIS)
+class SignalsReady:
+    """Brain, to itself: its thread has found something."""
+
+
+@message(Priority.ANALYSIS)
+class ClosingsReady:
+    """Brain, to itself: its thread has closed bars that somebody follows."""
+
+
+@message(Priority.INGEST)
+class UpdatesReady:
+    """Brain, to itself: windows are over, and somebody listens."""
+
+
+@message(Priority.ANALYSIS)
+class BarClosed:
+    """Brain → Strategist: a bar of one of its symbols is over."""
+
+    symbol: str
+    closing: np.void
+    """A CLOSING record of its own: nobody writes to it any more."""
+    is_past: bool = False
+    """It was over before the run began: the strategy may look, and what it wants is not sent."""
 
 
 @message(Priority.ANALYSIS)
@@ -79,7 +111,7 @@ class PastBars:
 
 @message(Priority.ANALYSIS)
 class Signal:
-    """Brain → Gate: the strategy wants to hold a side, or (`side` None) nothing.
+    """Brain or Strategist → Gate: a strategy wants to hold a side, or (`side` None) nothing.
 
     Prices are float64 as the strategy computed them; the Gate makes them Decimal on the tick.
     """
@@ -94,6 +126,10 @@ class Signal:
     caused_us: int
     """Receive stamp of the tick that caused it (32 bits of the monotonic clock in us)."""
     created_ns: int
+    target: float | None = None
+    """Where the position takes its profit, if anywhere."""
+    strategy: str = ""
+    """Which proposed it; none for the exit at a stop or a target."""
 
 
 @message(Priority.EXECUTION)
@@ -108,7 +144,7 @@ class Approved:
 
 @message(Priority.EXECUTION)
 class OrderChanged:
-    """Executor → Gate and Brain: what an order may still add, and the position as it is now.
+    """Executor → Gate, Brain and Strategists: what an order may still add, and the position as it is now.
 
     Both in one message, so that nobody sees the fill without the release or the release without the fill.
     """
@@ -119,6 +155,8 @@ class OrderChanged:
     position: Position
     stop_price: Decimal | None
     """Where the position is given up, once there is one."""
+    target_price: Decimal | None = None
+    """Where it takes its profit, if anywhere."""
 
 
 # ── what comes back from the exchange: the Executor's tasks, to the Executor ─────────────────────────────────────
@@ -186,6 +224,11 @@ class StreamBack:
 @message(Priority.BACKGROUND)
 class Sweep:
     """Timer: look for orders that have been open for longer than they should be."""
+
+
+@message(Priority.BACKGROUND)
+class Tidy:
+    """Timer of the Janitor: see whether this is a moment to collect garbage."""
 
 
 # ── commands and questions ───────────────────────────────────────────────────────────────────────────────────────

@@ -12,14 +12,25 @@ __all__ = ["OrderFilled", "OrderRequest", "SignalGenerated", "TickUpdate"]
 
 @attrs.frozen
 class TickUpdate:
-    """The latest of a symbol after a batch of ticks; what lay between is in the bars."""
+    """The latest of a symbol in a window of exchange time (`feed.conflate_ms`), and all that its trades say to a bar."""
 
     symbol: str
-    bid: float
-    ask: float
-    price: float
-    """Of the last trade; 0 before the first."""
     event_ns: int
+    bid: float
+    """The last quote, of this window or before; 0 before the first, as all prices."""
+    ask: float
+    bid_size: float
+    ask_size: float
+    quotes: int
+    price: float
+    """Of the last trade, of this window or before."""
+    high: float
+    """Of the trades of this window; as `low`, the last price where it had none."""
+    low: float
+    trades: int
+    volume: float
+    signed_volume: float
+    """Bought by takers less sold by takers."""
 
 
 @attrs.frozen

@@ -3,8 +3,9 @@
     worker process            main process
     ┌─────────────┐        ┌──────────────────────────────────────────────────────────────┐
     │ sockets ────┼─ ring ─▶ Brain ──Signal──▶ Gate ──Approved──▶ Executor ──▶ exchange   │
-    └──────▲──────┘        │    ▲                ▲                  │    ▲                 │
-           └──── Feed      │    └─ OrderChanged ─┴──────────────────┘    └── user stream   │
+    └──────▲──────┘        │  │ ▲                ▲                  │    ▲                 │
+           └──── Feed      │  │ └─ OrderChanged ─┼──────────────────┘    └── user stream   │
+                           │  └─BarClosed─▶ Strategist (one a strategy; OrderChanged too)  │
                            │  Reconciler ──asks──▶ exchange      Scribe ──▶ journal        │
                            └──────────────────────────────────────────────────────────────┘
 
@@ -25,12 +26,15 @@ from aegis.actors.executor import Executor
 from aegis.actors.feed import Feed
 from aegis.actors.gate import Gate
 from aegis.actors.historian import Historian
+from aegis.actors.janitor import Janitor
 from aegis.actors.reconciler import Reconciler
 from aegis.actors.scribe import Scribe
+from aegis.actors.strategist import Strategist, strategist_policy
 from aegis.kernel import ESCALATE, Actor, ActorRef, Restart
 from aegis.kernel.supervisor import Policy
 from aegis.messages import (
     Approved,
+    BarClosed,
     BeginBars,
     Halt,
     OrderChanged,
@@ -58,12 +62,17 @@ class Role:
 
 CAST: Final[tuple[Role, ...]] = (
     Role("feed", Feed, {}, "main; its worker is a process of its own", Restart(5, within=60.0)),
-    Role("brain", Brain, {Signal: ("gate",)}, "main", ESCALATE),
+    Role("brain", Brain, {Signal: ("gate",), BarClosed: ("strategist",)}, "main", ESCALATE),
+    Role("strategist", Strategist, {Signal: ("gate",)}, "main", strategist_policy(symbols=1)),
     Role("gate", Gate, {Approved: ("executor",), Record: ("scribe",)}, "main", ESCALATE),
     Role(
         "executor",
         Executor,
-        {RecordNow: ("scribe",), Record: ("scribe",), OrderChanged: ("gate", "brain")},
+        {
+            RecordNow: ("scribe",),
+            Record: ("scribe",),
+            OrderChanged: ("gate", "brain", "strategist"),
+        },
         "main",
         ESCALATE,
     ),
@@ -82,6 +91,7 @@ CAST: Final[tuple[Role, ...]] = (
         ESCALATE,
     ),
     Role("scribe", Scribe, {}, "main", ESCALATE),
+    Role("janitor", Janitor, {}, "main", ESCALATE),
 )
 """In the order of the flow."""
 
@@ -94,9 +104,11 @@ class Cast:
 
     feed: ActorRef
     brain: ActorRef
+    strategists: tuple[ActorRef, ...]
     gate: ActorRef
     executor: ActorRef
     reconciler: ActorRef
     scribe: ActorRef
+    janitor: ActorRef
     historian: ActorRef | None = None
     """None where no candles are loaded."""

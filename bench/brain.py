@@ -1,8 +1,9 @@
 """The Brain's step beside its peers: `python -m bench.brain [--json]`.
 
 Lower is better for all times. The step always does all of its work: eleven indicators, structure with its events, and 32
-standardised features, for 300 symbols in turn. A peer does what it can: the names of the metrics say what. TA-Lib, talipp and
-smartmoneyconcepts are left out, by name on stderr, where they are not installed.
+standardised features, for 300 symbols in turn. Beside it the Brain at work on its thread, with ticks of another process.
+A peer does what it can: the names of the metrics say what. TA-Lib, talipp and smartmoneyconcepts are left out, by name on
+stderr, where they are not installed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from bench import brain_live as live
 from bench import brain_work as work
 from bench.report import Contestant, Goal, main
 
@@ -36,10 +38,18 @@ def contestants(scale: float) -> list[Contestant]:
         ours(ALL, "ns", work.step_candles, minutes),
         ours("a candle, everything, 1 symbol", "ns", work.step_candles, minutes * 10, 1),
         ours("close of 300 symbols, p99", "us", work.step_close_p99, minutes),
+        Contestant(
+            "step without a rule",
+            "a candle, everything, 1 symbol",
+            "ns",
+            partial(work.step_candles, minutes * 10, 1, ()),
+        ),
+        ours("a bar to a strategy in Python", "us", work.desk_bars, 20),
         ours("a tick, 4096 in a call", "ns", work.step_ticks, ticks, 4096),
         ours("a tick, 64 in a call", "ns", work.step_ticks, ticks // 4, 64),
         ours("a tick, 1 in a call", "ns", work.step_ticks, ticks // 16, 1),
     ]
+    everybody += live.contestants(scale)
     for package, entries in PEERS.items():
         module = work.peer(package)
         if module is None:
@@ -70,7 +80,8 @@ def goals(everybody: Sequence[Contestant]) -> list[Goal]:
         if name in beside:
             title, goal, floor = beside[name]
             found.append(Goal(title, figure / candle, "x", goal, floor))
-    return found
+    worst_end_ms = max(max(each.figures) for each in everybody if each.metric == live.END)
+    return found + live.goals(median, worst_end_ms)
 
 
 if __name__ == "__main__":

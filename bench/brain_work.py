@@ -6,7 +6,7 @@ import importlib
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -16,8 +16,14 @@ from numpy.typing import NDArray
 
 from aegis.market.analysis import Analysis
 from aegis.market.bars import BAR
+from aegis.market.closings import CLOSING
+from aegis.market.desk import Desk
 from aegis.market.parameters import Parameters
+from aegis.market.plan import Plan
 from aegis.market.records import TICK, TickKind
+from aegis.market.rules import Rule
+from aegis.market.strategy import NoParameters, Proposal, Strategy
+from aegis.market.view import View
 from bench.report import expect
 
 SYMBOLS = 300
@@ -59,23 +65,53 @@ def candles(minutes: int, symbols: int = SYMBOLS) -> Candles:
     return Candles(bars)
 
 
-def _warmed(bars: NDArray[np.void]) -> tuple[Analysis, NDArray[np.uint16]]:
-    analysis = Analysis(bars.shape[1])
+def _warmed(
+    bars: NDArray[np.void], rules: Sequence[Rule] | None = None
+) -> tuple[Analysis, NDArray[np.uint16]]:
+    analysis = Analysis(bars.shape[1], rules=rules)
     symbols = np.arange(bars.shape[1], dtype=np.uint16)
     analysis.take_bars(np.tile(symbols, WARM), bars[:WARM].ravel())
     return analysis, symbols
 
 
-def step_candles(minutes: int, symbols: int = SYMBOLS) -> float:
-    """All indicators, structure and features of all symbols in turn, in one call: ns a candle."""
+def step_candles(
+    minutes: int, symbols: int = SYMBOLS, rules: Sequence[Rule] | None = None
+) -> float:
+    """All indicators, structure, features and rules of all symbols in turn, in one call: ns a candle."""
     bars = candles(minutes, symbols).bars
-    analysis, names = _warmed(bars)
+    analysis, names = _warmed(bars, rules)
     rest, of = bars[WARM:].ravel(), np.tile(names, minutes - WARM)
     begin = now_ns()
     analysis.take_bars(of, rest)
     spent = now_ns() - begin
     expect(analysis.counts()["bars"], bars.size)
     return spent / rest.size
+
+
+class Idle(Strategy[NoParameters]):
+    """Looks at nothing and wants nothing: what is timed is all that is done around it."""
+
+    def on_bar(self, view: View) -> Proposal | None:
+        """Want nothing."""
+        return None
+
+
+def desk_bars(minutes: int) -> float:
+    """A closed bar taken into a desk's own analysis and shown to a strategy in Python: us a bar."""
+    bars = candles(minutes).bars
+    closings = np.zeros(bars.shape, CLOSING)
+    closings["bar"], closings["number"] = bars, np.arange(minutes)[:, None]
+    symbols = tuple(str(number) for number in range(SYMBOLS))
+    desk, asked = Desk(Plan("idle", Idle, NoParameters(), symbols, Parameters()), Parameters()), 0
+    begin = now_ns()
+    for row in closings:
+        for symbol, closing in zip(symbols, row, strict=True):
+            for view in desk.views(symbol, closing):
+                desk.ask(view)
+                asked += 1
+    spent = now_ns() - begin
+    expect(asked, bars.size)
+    return spent / bars.size / 1e3
 
 
 def step_close_p99(minutes: int) -> float:

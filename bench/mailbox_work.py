@@ -7,13 +7,10 @@ import time
 from collections.abc import Mapping
 from typing import ClassVar
 
-import attrs
-import numpy as np
 import trio
 
 from aegis.kernel import Actor, ActorRef, Delivery, Level, Priority, message, on, open_system
 from aegis.kernel.cell import Cell
-from aegis.kernel.pool import Pool
 from aegis.kernel.replay import Replay
 from bench.report import expect
 
@@ -138,19 +135,61 @@ class Busy(Actor):
 
 
 async def kernel_receive(messages: int) -> float:
-    """`tell` and the pop, in one task."""
+    """`tell` at four priorities and the receiver's fast path, in one task."""
     async with open_system() as system:
         cell = Cell(system, "receiver", Counter)
-        tick, tell, box = Tick(), cell.ref.tell, cell.mailbox
+        tell, box = cell.ref.tell, cell.mailbox
+        four = (Order(), Signal(), Tick(), Chore())
         received = 0
         begin = now_ns()
         for _ in range(messages // BURST):
+            for _ in range(BURST // 4):
+                for each in four:
+                    tell(each)
             for _ in range(BURST):
-                tell(tick)
-            while box.mask:
+                if not box.mask:
+                    await box.wait()
                 box.pop()
                 received += 1
         spent = now_ns() - begin
+    expect(received, messages)
+    return spent / messages
+
+
+async def priority_queue_receive(messages: int) -> float:
+    """`put_nowait` at four priorities and `get`, which has nothing to wait for, in one task."""
+    queue: asyncio.PriorityQueue[tuple[int, int, object]] = asyncio.PriorityQueue(4 * 4096)
+    four = ((1, Order()), (2, Signal()), (3, Tick()), (4, Chore()))
+    received = number = 0
+    begin = now_ns()
+    for _ in range(messages // BURST):
+        for _ in range(BURST // 4):
+            for priority, each in four:
+                number += 1
+                queue.put_nowait((priority, number, each))
+        for _ in range(BURST):
+            await queue.get()
+            received += 1
+    spent = now_ns() - begin
+    expect(received, messages)
+    return spent / messages
+
+
+async def priority_queue_receive_nowait(messages: int) -> float:
+    """The same by `get_nowait`."""
+    queue: asyncio.PriorityQueue[tuple[int, int, object]] = asyncio.PriorityQueue(4 * 4096)
+    four = ((1, Order()), (2, Signal()), (3, Tick()), (4, Chore()))
+    received = number = 0
+    begin = now_ns()
+    for _ in range(messages // BURST):
+        for _ in range(BURST // 4):
+            for priority, each in four:
+                number += 1
+                queue.put_nowait((priority, number, each))
+        for _ in range(BURST):
+            queue.get_nowait()
+            received += 1
+    spent = now_ns() - begin
     expect(received, messages)
     return spent / messages
 
@@ -336,64 +375,3 @@ def replay_handle(messages: int) -> float:
         spent = now_ns() - begin
         expect(counter.stats().handled, messages)
     return spent / messages
-
-
-@attrs.define
-class Candle:
-    """What the pool lends."""
-
-    time: float = 0.0
-    open: float = 0.0
-    high: float = 0.0
-    low: float = 0.0
-    close: float = 0.0
-    volume: float = 0.0
-
-
-def pooled_candles(count: int) -> float:
-    """Candles from a pool: filled, kept for a while, given back."""
-    pool, kept = Pool(Candle), []
-    begin = now_ns()
-    for number in range(count):
-        candle = pool.acquire()
-        candle.time = candle.open = candle.high = candle.low = candle.close = float(number)
-        candle.volume = 1.0
-        kept.append(candle)
-        if len(kept) == 5000:
-            for each in kept:
-                pool.release(each)
-            kept.clear()
-    spent = now_ns() - begin
-    expect(pool.stats().acquired, count)
-    return spent / count
-
-
-def fresh_candles(count: int) -> float:
-    """Candles made anew: kept for a while, dropped."""
-    kept: list[Candle] = []
-    dropped = 0
-    begin = now_ns()
-    for number in range(count):
-        price = float(number)
-        kept.append(Candle(price, price, price, price, price, 1.0))
-        if len(kept) == 5000:
-            dropped += 5000
-            kept.clear()
-    spent = now_ns() - begin
-    expect(dropped + len(kept), count)
-    return spent / count
-
-
-def array_candles(count: int) -> float:
-    """Candles as rows of an array, filled by columns: no object at all."""
-    rows = np.zeros((5000, 6))
-    filled = fill = 0
-    begin = now_ns()
-    while filled < count:
-        fill = min(5000, count - filled)
-        rows[:fill, :5] = np.arange(filled, filled + fill)[:, None]
-        rows[:fill, 5] = 1.0
-        filled += fill
-    spent = now_ns() - begin
-    expect(rows[fill - 1, 0], count - 1)
-    return spent / count

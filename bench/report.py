@@ -13,7 +13,7 @@ from pathlib import Path
 
 import attrs
 
-__all__ = ["Contestant", "Goal", "WrongWorkError", "expect", "main"]
+__all__ = ["Contestant", "Goal", "WrongWorkError", "commit", "expect", "main"]
 
 
 class WrongWorkError(Exception):
@@ -98,21 +98,28 @@ def _machine() -> str:
     return f"{system.machine} {system.system} {system.release}, CPython {platform.python_version()}"
 
 
-def _commit() -> str:
+def commit() -> str:
     """The commit of the working tree, read from its files: a machine that measures need not have git."""
     git = Path(__file__).parents[1] / ".git"
+    if git.is_file():  # a second working tree names its folder
+        git = Path(git.read_text().strip().removeprefix("gitdir: "))
     if not (git / "HEAD").is_file():
         return "unknown"
     head = (git / "HEAD").read_text().strip().removeprefix("ref: ")
-    loose = git / head
-    return loose.read_text().strip() if loose.is_file() else head
+    shared = git / "commondir"
+    root = git / shared.read_text().strip() if shared.is_file() else git
+    if (root / head).is_file():
+        return (root / head).read_text().strip()
+    packed = root / "packed-refs"
+    lines = packed.read_text().splitlines() if packed.is_file() else []
+    return next((line.split()[0] for line in lines if line.endswith(f" {head}")), head)
 
 
 def _as_json(name: str, everybody: Sequence[Contestant], goals: Sequence[Goal]) -> str:
     return json.dumps(
         {
             "name": name,
-            "commit": _commit(),
+            "commit": commit(),
             "machine": _machine(),
             "results": [
                 {
@@ -135,7 +142,7 @@ def _as_table(name: str, everybody: Sequence[Contestant], goals: Sequence[Goal])
     lines = [f"{name} on {_machine()}", ""]
     for each in everybody:
         spread = f"({min(each.figures):.4g} to {max(each.figures):.4g})"
-        lines.append(f"{each.metric:<32}{each.name:<36}{each.median:>10.4g} {each.unit:<5}{spread}")
+        lines.append(f"{each.metric:<36}{each.name:<32}{each.median:>10.4g} {each.unit:<5}{spread}")
     lines.append("")
     for goal in goals:
         what = "holds" if goal.holds else "MISSED"

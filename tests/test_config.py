@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from aegis.config import Config, load
+from aegis.config import Config, StrategyConfig, load
 from aegis.errors import Refused
+
+STRATEGY = "[[strategies]]\nclass = 'smc'\n"
 
 
 def test_config_of_an_empty_file_is_the_default(tmp_path: Path) -> None:
@@ -29,6 +31,18 @@ def test_config_reads_every_table(tmp_path: Path) -> None:
     assert (config.venue.name, config.feed.lossless) == ("custom", True)
 
 
+def test_config_reads_strategies(tmp_path: Path) -> None:
+    """As many as there are tables, in their order; what a strategy may be told is its own affair."""
+    (tmp_path / "c.toml").write_text(
+        "[[strategies]]\nclass = 'smc'\n[[strategies]]\nclass = 'a.b:C'\nname = 'mine'\n"
+        "symbols = ['BTCUSDT']\ninterval_ms = 300000\nparameters = { x = [1, { y = 2.5 }] }\n"
+    )
+    assert load(tmp_path / "c.toml").strategies == (
+        StrategyConfig("smc"),
+        StrategyConfig("a.b:C", "mine", ("BTCUSDT",), 300_000, {"x": [1, {"y": 2.5}]}),
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -45,6 +59,15 @@ def test_config_reads_every_table(tmp_path: Path) -> None:
         ("[feed]\nlossless = 1", "feed.lossless: expected true or false, got 1"),
         ('[venue]\nname = "mars"', "venue.name: expected one of sim, binance-testnet, custom"),
         ("[strategy]\npivot_bars = 0", "'pivot_bars' must be >= 1"),
+        ("strategies = 3", "strategies: expected a list of tables, got 3"),
+        ("[strategies]", "strategies: expected a list of tables, got {}"),
+        ("strategies = [3]", "strategies[0]: expected a table, got 3"),
+        (f"{STRATEGY}no = 1", "unknown key strategies[0].no; expected one of: class, name, "),
+        (f"{STRATEGY}symbols = 1", "strategies[0].symbols: expected a list of strings, got 1"),
+        (f"{STRATEGY}{STRATEGY}name = 1", "strategies[1].name: expected a string, got 1"),
+        (f"{STRATEGY}interval_ms = 1.5", "strategies[0].interval_ms: expected a whole number"),
+        (f"{STRATEGY}parameters = 7", "strategies[0].parameters: expected a table, got 7"),
+        ("[[strategies]]\nname = 'a'", "strategies[0].class: is missing"),
         ("x ==", "is not TOML"),
     ],
 )

@@ -28,7 +28,9 @@ LAYERS = {
     "actors": {"compiled", "errors", "kernel", "market", "messages", "orders", "shm", "store", "topics", "venue"},
     "topology": {"actors", "kernel", "messages"},
     "config": {"errors", "market", "orders", "paper"},
-    "engine": {"actors", "compiled", "config", "errors", "kernel", "market", "messages", "orders", "shm", "store", "topology", "venue"},
+    "playbook": {"config", "errors", "kernel", "market"},
+    "staging": {"actors", "compiled", "config", "errors", "kernel", "market", "messages", "orders", "playbook", "shm", "store", "topology", "venue"},
+    "engine": {"actors", "config", "errors", "kernel", "market", "messages", "orders", "playbook", "shm", "staging", "store", "topology", "venue"},
     "sim": {"errors", "kernel", "orders"},
 }  # fmt: skip
 

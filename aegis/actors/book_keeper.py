@@ -9,16 +9,17 @@ from typing import Final, Protocol
 import attrs
 import trio
 
+from aegis.actors.feed_protocol import BookFigures
 from aegis.errors import Refused, Unavailable
 from aegis.kernel.clock import seeded_random
 from aegis.venue.backoff import Backoff
 from aegis.venue.binance_market import DepthUpdate
-from aegis.venue.book_sync import TABLE, Action, Change, Happening, Kept, Phase
+from aegis.venue.book_sync import TABLE, Action, Happening, Kept, Phase
 from aegis.venue.depth_book import Fault, Order
 from aegis.venue.depth_books import DepthBooks
-from aegis.venue.depth_codec import DepthSnapshot, change_levels
+from aegis.venue.depth_codec import DepthSnapshot, change_levels, check_place
 
-__all__ = ["BookFigures", "BookKeeper", "Snapshots"]
+__all__ = ["BookKeeper", "Snapshots"]
 
 _SETTLED_S: Final = 60.0
 """A book that was in step for so long begins its delays anew when it breaks."""
@@ -43,22 +44,6 @@ class Snapshots(Protocol):
         """Ask for one; `Unavailable` or `Refused` where there is none."""
 
 
-@attrs.frozen
-class BookFigures:
-    """How the books of a worker are."""
-
-    valid: int = 0
-    """How many can be read now."""
-    resyncs: int = 0
-    """How often one that was in step was lost, because a change was missing, or it was wrong or used up."""
-    mismatches: int = 0
-    """How often one was not what the quote with the same id shows."""
-    agreements: int = 0
-    """How often one showed what the quote with the same id shows."""
-    changes: int = 0
-    snapshots: int = 0
-
-
 @attrs.define
 class _State:
     """Where one book stands."""
@@ -70,7 +55,7 @@ class _State:
     """Changes that a newcomer among the connections brought before it was their turn."""
     snapshot: DepthSnapshot | None = None
     """One that has yet to meet a change."""
-    change: Change | None = None
+    change: DepthUpdate | None = None
     """The one that has just come."""
     in_step_since: float = math.inf
 
@@ -85,7 +70,7 @@ class BookKeeper:
     """
 
     def __init__(self, books: DepthBooks, symbols: Sequence[str], snapshots: Snapshots) -> None:
-        self._books = books
+        self.books: Final = books
         self._symbols = tuple(symbols)
         self._index = {symbol: index for index, symbol in enumerate(symbols)}
         self._snapshots = snapshots
@@ -95,7 +80,7 @@ class BookKeeper:
         self._wanted: dict[int, float] = {}
         """Who wants a snapshot, and from when on."""
         self._wanting = trio.Event()
-        self._resyncs = self._mismatches = self._fetched = 0
+        self._resyncs = self._mismatches = self._fetched = self._unsound = 0
         self._actions: Final[dict[Action, Callable[[int, _State], None]]] = {
             Action.KEEP: self._keep,
             Action.APPLY: self._apply,
@@ -111,14 +96,15 @@ class BookKeeper:
 
     def figures(self) -> BookFigures:
         """The figures now."""
-        memory = self._books.memory
+        memory = self.books.memory
         return BookFigures(
-            valid=self._books.valid,
+            valid=self.books.valid,
             resyncs=self._resyncs,
             mismatches=self._mismatches,
             agreements=int(memory["agreements"].sum()),
             changes=int(memory["changes"].sum()),
             snapshots=self._fetched,
+            unsound=self._unsound,
         )
 
     def phase(self, symbol: str) -> Phase:
@@ -140,32 +126,32 @@ class BookKeeper:
         index = self._index.get(update.s)
         if index is None:
             return False
+        check_place(update)
         state = self._states[index]
-        state.change = change = Change(update.pu, update.u, update.T, *change_levels(update))
-        happening = self._place(index, state, change)
+        happening = self._place(index, state, update)
         if happening is Happening.AHEAD and state.phase in _WITH_BOOK and is_newcomer:
-            state.early.add(change)
-        else:
+            state.early.add(update)
+            return True
+        state.change = update
+        try:
             self._happen(index, happening)
-        state.change = None
+        finally:
+            state.change = None
         return True
 
-    def _place(self, index: int, state: _State, change: Change) -> Happening:
+    def _place(self, index: int, state: _State, change: DepthUpdate) -> Happening:
         """What a change is to its book, which first takes what came early and has its place before it."""
         if state.phase not in _WITH_BOOK:
             return Happening.AHEAD
         for early in state.early:
-            if self._order(index, early) is Order.FOLLOWS:
-                self._books.apply(index, early.bids, early.asks, early.last_id, early.match_ms)
-        if self._books.fault(index) is not Fault.NONE:
+            if self.books.order(index, early) is Order.FOLLOWS:
+                self._apply_kept(index, early)
+        if self.books.fault(index) is not Fault.NONE:
             return Happening.FAULT
-        order = self._order(index, change)
+        order = self.books.order(index, change)
         if order is not Order.AHEAD:
-            state.early.forget_through(change.last_id)
+            state.early.forget_through(change.u)
         return _ORDERS[order]
-
-    def _order(self, index: int, change: Change) -> Order:
-        return self._books.order(index, change.previous_id, change.last_id, change.match_ms)
 
     def cut(self, streams: Iterable[str]) -> None:
         """Take note that a connection with these streams is lost: their books are not valid until they go on."""
@@ -179,7 +165,7 @@ class BookKeeper:
         state = self._states[index]
         state.phase, action = TABLE[state.phase, happening]
         self._mismatches += (
-            happening is Happening.FAULT and self._books.fault(index) is Fault.MISMATCH
+            happening is Happening.FAULT and self.books.fault(index) is Fault.MISMATCH
         )
         self._actions[action](index, state)
 
@@ -195,29 +181,41 @@ class BookKeeper:
     def _apply(self, index: int, state: _State) -> None:
         change = state.change
         if change is not None and self._apply_change(index, change):
-            self._books.put_in_step(index)
+            self.books.put_in_step(index)
 
     def _apply_and_keep(self, index: int, state: _State) -> None:
         change = state.change
         if change is not None and self._apply_change(index, change):
-            self._books.hold(index)
+            self.books.hold(index)
             state.kept.add(change)
             self._meet(index, state)
 
-    def _apply_change(self, index: int, change: Change) -> bool:
-        """Take a change into the book; False when the book is broken by it."""
-        fault = self._books.apply(index, change.bids, change.asks, change.last_id, change.match_ms)
+    def _apply_change(self, index: int, change: DepthUpdate) -> bool:
+        """Take a change into the book; False when the book is broken by it.
+
+        Raises:
+            Refused: no market has such levels; the book is as it was.
+        """
+        fault = self.books.apply(index, change, *change_levels(change))
         if fault is not Fault.NONE:
             self._happen(index, Happening.FAULT)
         return fault is Fault.NONE
 
+    def _apply_kept(self, index: int, change: DepthUpdate) -> bool:
+        """Take a change that was kept; False when the book is broken by it, or cannot take it."""
+        try:
+            return self.books.apply(index, change, *change_levels(change)) is Fault.NONE
+        except Refused:
+            self._unsound += 1
+            return False
+
     def _drop(self, index: int, state: _State) -> None:
         if state.change is not None:
-            self._books.drop(index)
+            self.books.drop(index)
         else:
             state.snapshot = None
         if state.phase is Phase.LIVE:
-            self._books.put_in_step(index)
+            self.books.put_in_step(index)
 
     def _break(self, index: int, state: _State) -> None:
         self._resyncs += 1
@@ -229,7 +227,7 @@ class BookKeeper:
         self._want(index, state.backoff.next_s())
 
     def _hide(self, index: int, state: _State) -> None:
-        self._books.step_out(index)
+        self.books.step_out(index)
         state.kept.forget()
         state.early.forget()
         if state.phase is not Phase.JOINING:
@@ -240,13 +238,13 @@ class BookKeeper:
     def _ask(self, index: int, state: _State) -> None:
         state.snapshot = None
         if state.phase is Phase.RENEWING:
-            self._books.hold(index)
+            self.books.hold(index)
 
     def _wait(self, index: int, state: _State) -> None:
         state.snapshot = None
         if state.phase is Phase.LIVE:
             state.kept.forget()
-            self._books.put_in_step(index)
+            self.books.put_in_step(index)
         self._want(index, state.backoff.next_s())
 
     def _join(self, index: int, state: _State) -> None:
@@ -267,13 +265,11 @@ class BookKeeper:
         if snapshot is None:
             return
         state.in_step_since = trio.current_time()
-        if self._books.load(index, snapshot) is not Fault.NONE:
+        holds = self.books.load(index, snapshot) is Fault.NONE
+        if holds and all(self._apply_kept(index, change) for change in kept):
+            self.books.put_in_step(index)
+        else:
             self._happen(index, Happening.FAULT)
-            return
-        for change in kept:
-            if not self._apply_change(index, change):
-                return
-        self._books.put_in_step(index)
 
     # ---- snapshots
 
@@ -328,5 +324,5 @@ class BookKeeper:
         while True:
             await trio.sleep(_LOOK_S)
             for index, state in enumerate(self._states):
-                if state.phase is Phase.LIVE and self._books.is_thin(index):
+                if state.phase is Phase.LIVE and self.books.is_thin(index):
                     self._want(index)

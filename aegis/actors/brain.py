@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any, ClassVar, Final, Protocol
 
 import attrs
@@ -10,24 +14,33 @@ import numpy as np
 import numpy.typing as npt
 import trio
 
+from aegis.actors.brain_thread import BrainThread
 from aegis.actors.delivery import deliver
 from aegis.actors.latency import Latency, LatencyReport
 from aegis.kernel import Actor, ActorRef, Delivery, Level, Priority, on
 from aegis.kernel.bus import Bus
+from aegis.kernel.clock import is_virtual
+from aegis.market import commands
 from aegis.market.analysis import Analysis
-from aegis.market.records import TICK, TickKind
+from aegis.market.conflate import Conflation
+from aegis.market.records import TICK
 from aegis.market.signals import Reason, SignalKind
 from aegis.messages import (
+    BarClosed,
     BeginBars,
+    ClosingsReady,
     Halt,
     OrderChanged,
     PastBars,
     QuoteOf,
     Report,
     Signal,
+    SignalsReady,
     TicksReady,
+    UpdatesReady,
 )
 from aegis.orders.instrument import Side
+from aegis.shm.reader import Reader
 from aegis.topics import SignalGenerated, TickUpdate
 
 __all__ = ["Brain", "BrainReport", "TickReader"]
@@ -35,7 +48,15 @@ __all__ = ["Brain", "BrainReport", "TickReader"]
 BATCH: Final = 4096
 BATCHES_PER_TURN: Final = 4
 """After so many full batches the mailbox gets its turn: an order's news must not wait behind a flood."""
+LISTENERS_S: Final = 0.05
+"""How often it looks whether somebody listens to updates."""
 _STAMP_MASK: Final = 0xFFFFFFFF
+_SIDES: Final = {
+    int(SignalKind.ENTRY_LONG): Side.BUY,
+    int(SignalKind.ENTRY_SHORT): Side.SELL,
+    int(SignalKind.EXIT): None,
+}
+_REASONS: Final = {int(reason): reason.name.lower() for reason in Reason}
 
 
 class TickReader(Protocol):
@@ -62,16 +83,30 @@ class BrainReport:
     superseded: int
     unsent: int
     """Signals that found the Gate gone."""
+    by_rule: dict[str, int]
+    """Of the proposed ones, those of each compiled strategy."""
+    bars_unsent: int
+    """Closed bars that a strategist had no room for: its next one is broken."""
+    lost: int
+    """Signals, closed bars and updates that found no room between the thread and the actor."""
+    loop_thread: int
+    """Native id of the thread that runs the loop, and this actor;"""
+    step_thread: int
+    """and of the one that runs the step."""
     tick_to_signal_us: LatencyReport
 
 
 class Brain(Actor):
     """Reads the ring, updates every symbol's numbers in one compiled step, and passes on the signals.
 
-    Receives: the ring's records; `OrderChanged`, which arms and disarms a symbol's protective stop; candles from
-        before it began (`PastBars`), and where its own bars begin (`BeginBars`).
-    Sends: `Signal` to the Gate; publishes `SignalGenerated` and, where somebody listens, `TickUpdate`.
-    Owns: the ring reader and the state of all symbols.
+    Live, a thread of its own does the reading and stepping (`brain_thread`). Where time is virtual, or the reader is
+    none of a ring, this actor does the same inline.
+
+    Receives: the ring's records; `OrderChanged`, which arms and disarms a symbol's protective stop and its target; candles
+        from before it began (`PastBars`), and where its own bars begin (`BeginBars`).
+    Sends: `Signal` to the Gate, `BarClosed` to the Strategists of a symbol; publishes `SignalGenerated` and, where somebody
+        listens, `TickUpdate`.
+    Owns: the ring reader, the thread, and the state of all symbols, to which only the thread writes.
     When it dies: the engine stops; a brain without its past would trade on half a picture.
     """
 
@@ -89,6 +124,10 @@ class Brain(Actor):
         symbols: Sequence[str],
         gate: ActorRef,
         bus: Bus | None = None,
+        *,
+        strategists: Mapping[str, Sequence[ActorRef]] | None = None,
+        ids: Iterator[int] | None = None,
+        conflate_ms: int = 100,
     ) -> None:
         self._reader = reader
         self._analysis = analysis
@@ -96,98 +135,179 @@ class Brain(Actor):
         self._index = {symbol: index for index, symbol in enumerate(symbols)}
         self._gate = gate
         self._bus = bus or Bus()
+        self._strategists = [(strategists or {}).get(symbol, ()) for symbol in symbols]
+        self._ids = ids or count(1)
+        analysis.follow([row for row, refs in enumerate(self._strategists) if refs])
+        self._conflation = Conflation(len(symbols), conflate_ms)
+        self._thread: BrainThread | None = None
         self._batch = np.empty(BATCH, TICK)
-        self._drained = trio.Event()
+        self._read: dict[type, trio.Event] = {}
         self._proposed = 0
         self._superseded = 0
         self._unsent = 0
+        self._by_rule: Counter[str] = Counter()
+        self._bars_unsent = 0
         self._halted = False
         self._tick_to_signal = Latency()
 
     async def started(self) -> None:
-        """Watch the ring."""
-        self.ctx.start_soon(self._watch)
+        """Watch the ring, or the thread that does."""
+        if is_virtual(self.ctx.clock) or not isinstance(self._reader, Reader):
+            self.ctx.start_soon(self._watch, self._reader, TicksReady())
+            return
+        self._thread = thread = BrainThread(self._reader, self._analysis, self._conflation)
+        self.ctx.start_soon(thread.run)
+        self.ctx.start_soon(self._watch, thread.signals, SignalsReady())
+        self.ctx.start_soon(self._watch, thread.closings, ClosingsReady())
+        self.ctx.start_soon(self._watch, thread.updates, UpdatesReady())
+        self.ctx.start_soon(self._mind_listeners, thread)
 
-    async def _watch(self) -> None:
-        """Turn the ring's readiness into a message, so that reading waits its turn like everything else."""
+    async def _watch(self, reader: TickReader, ready: object) -> None:
+        """Turn a ring's readiness into a message, so that reading waits its turn like everything else."""
         while True:
-            await self._reader.wait()
-            self._drained = trio.Event()
-            deliver(self.ctx.ref, TicksReady())
-            await self._drained.wait()
+            await reader.wait()
+            self._read[type(ready)] = read = trio.Event()
+            deliver(self.ctx.ref, ready)
+            await read.wait()
+
+    async def _mind_listeners(self, thread: BrainThread) -> None:
+        """Have windows conflated only while somebody listens."""
+        while True:
+            thread.hear_updates(self._bus.is_heard(TickUpdate))
+            await trio.sleep(LISTENERS_S)
 
     @on(TicksReady)
     async def read(self, _: TicksReady) -> None:
-        """Read what is there, a few batches at most."""
+        """Read what is there and step, a few batches at most."""
         for _turn in range(BATCHES_PER_TURN):
             count = self._reader.read_into(self._batch)
             if count:
                 self._propose(self._analysis.step(self._batch[:count]))
+                self._tell_closings(self._analysis.closings())
                 if self._bus.is_heard(TickUpdate):
-                    self._publish_ticks(self._batch[:count])
+                    self._publish(self._conflation.take(self._batch[:count]))
             if count < BATCH:
                 break
-        self._drained.set()
+        self._read[TicksReady].set()
+
+    @on(SignalsReady)
+    async def read_signals(self, _: SignalsReady) -> None:
+        """Propose what the thread has found."""
+        if self._thread is not None:
+            self._propose(self._thread.signals.take())
+        self._read[SignalsReady].set()
+
+    @on(ClosingsReady)
+    async def read_closings(self, _: ClosingsReady) -> None:
+        """Tell the Strategists of the bars that the thread has closed."""
+        if self._thread is not None:
+            self._tell_closings(self._thread.closings.take())
+        self._read[ClosingsReady].set()
+
+    @on(UpdatesReady)
+    async def read_updates(self, _: UpdatesReady) -> None:
+        """Publish the windows that are over."""
+        if self._thread is not None:
+            self._publish(self._thread.updates.take())
+        self._read[UpdatesReady].set()
+
+    async def _obey(self, orders: npt.NDArray[np.void]) -> None:
+        """Have the one who writes to the rows do something, in its turn."""
+        if self._thread is not None:
+            await self._thread.obey(orders)
+            return
+        self._analysis.obey(orders)
+        self._tell_closings(self._analysis.closings())
 
     def _propose(self, signals: npt.NDArray[np.void]) -> None:
         if self._halted:
             return
-        for row in signals:
+        is_heard = self._bus.is_heard(SignalGenerated)
+        # As tuples, all at once: a record's fields one by one take 12 us, and the last of a burst waits for all of it.
+        for row in signals.tolist():
             signal = self._signal(row)
             self._proposed += 1
+            if signal.strategy:
+                self._by_rule[signal.strategy] += 1
             self._tick_to_signal.add((signal.created_ns // 1000 - signal.caused_us) & _STAMP_MASK)
-            self._bus.publish(SignalGenerated(signal))
+            if is_heard:
+                self._bus.publish(SignalGenerated(signal))
             delivery = self._gate.tell(signal)
             self._superseded += delivery is Delivery.CONFLATED
             self._unsent += delivery is Delivery.DEAD
 
-    def _publish_ticks(self, ticks: npt.NDArray[np.void]) -> None:
-        for index in np.unique(ticks["symbol"][ticks["kind"] <= TickKind.TRADE]):
-            row = self._analysis.row(int(index))
-            bid, ask, price = float(row["bid"]), float(row["ask"]), float(row["price"])
-            symbol, event_ns = self._symbols[int(index)], int(row["event_ns"])
-            self._bus.publish(TickUpdate(symbol, bid, ask, price, event_ns))
+    def _tell_closings(self, closings: npt.NDArray[np.void]) -> None:
+        for closing in closings:
+            symbol = int(closing["symbol"])
+            closed = BarClosed(self._symbols[symbol], closing, bool(closing["is_past"]))
+            for strategist in self._strategists[symbol]:
+                self._bars_unsent += strategist.tell(closed) is not Delivery.OK
 
-    def _signal(self, row: np.void) -> Signal:
-        exits = int(row["kind"]) == SignalKind.EXIT
-        entry_side = Side.BUY if int(row["kind"]) == SignalKind.ENTRY_LONG else Side.SELL
+    def _publish(self, windows: npt.NDArray[np.void]) -> None:
+        for window in windows:
+            trades = window["trades"]
+            update = TickUpdate(
+                symbol=self._symbols[int(window["symbol"])],
+                event_ns=int(window["event_ns"]),
+                bid=float(window["bid"]),
+                ask=float(window["ask"]),
+                bid_size=float(window["bid_size"]),
+                ask_size=float(window["ask_size"]),
+                quotes=int(window["quotes"]),
+                price=float(trades["close"]),
+                high=float(trades["high"]),
+                low=float(trades["low"]),
+                trades=int(trades["trades"]),
+                volume=float(trades["volume"]),
+                signed_volume=float(trades["signed_volume"]),
+            )
+            self._bus.publish(update)
+
+    def _signal(self, row: tuple[Any, ...]) -> Signal:
+        _, known_ns, price, stop, _, target, recv_us, symbol, kind, reason, _, rule = row
         return Signal(
-            signal_id=self._proposed + 1,
-            symbol=self._symbols[int(row["symbol"])],
-            side=None if exits else entry_side,
-            price=float(row["price"]),
-            stop=float(row["stop"]),
-            reason=Reason(int(row["reason"])).name.lower(),
-            event_ns=int(row["known_ns"]),
-            caused_us=int(row["recv_us"]),
+            signal_id=next(self._ids),
+            symbol=self._symbols[symbol],
+            side=_SIDES[kind],
+            price=price,
+            stop=stop,
+            reason=_REASONS[reason],
+            event_ns=known_ns,
+            caused_us=recv_us,
             created_ns=self.ctx.clock.monotonic_ns(),
+            target=None if math.isnan(target) else target,
+            strategy=self._analysis.rules[rule - 1].name if rule else "",
         )
 
     @on(OrderChanged)
     async def guard(self, changed: OrderChanged) -> None:
-        """Watch the stop of what is held; once a position is gone, so is its stop."""
+        """Watch the stop and the target of what is held; once a position is gone, so are they."""
         index = self._index.get(changed.symbol)
         if index is None:
             return
         if changed.stop_price is None:
-            self._analysis.disarm_stop(index)
+            await self._obey(commands.disarm_stop(index))
         else:
             side = Side.of(changed.position.quantity).sign
-            self._analysis.arm_stop(index, side, float(changed.stop_price))
+            target = None if changed.target_price is None else float(changed.target_price)
+            await self._obey(commands.arm_stop(index, side, float(changed.stop_price), target))
 
     @on(BeginBars)
     async def begin_bars(self, begin: BeginBars) -> None:
         """Make bars of ticks from a time on."""
-        for index in self._index.values():
-            self._analysis.begin_bars_at(index, begin.begin_ns)
+        rows = self._index.values()
+        await self._obey(
+            np.concatenate([commands.begin_bars_at(row, begin.begin_ns) for row in rows])
+        )
 
     @on(PastBars)
     async def take_past(self, past: PastBars) -> None:
         """Take candles that closed before; what follows from them is past, so nothing is proposed."""
         index = self._index[past.symbol]
-        self._analysis.take_bars(np.full(len(past.bars), index, np.uint16), past.bars)
+        orders = [commands.take_bars(index, past.bars)]
         if not past.complete:
-            self._analysis.break_bar(index)
+            orders.append(commands.break_bar(index))
+        await self._obey(np.concatenate(orders))
 
     @on(Halt)
     async def halt(self, _: Halt) -> None:
@@ -212,6 +332,13 @@ class Brain(Actor):
             proposed=self._proposed,
             superseded=self._superseded,
             unsent=self._unsent,
+            by_rule=dict(self._by_rule),
+            bars_unsent=self._bars_unsent,
+            lost=0 if self._thread is None else self._thread.lost,
+            loop_thread=threading.get_native_id(),
+            step_thread=(
+                threading.get_native_id() if self._thread is None else self._thread.thread_id
+            ),
             tick_to_signal_us=self._tick_to_signal.report(),
         )
 

@@ -12,7 +12,7 @@ import structlog
 from aegis.actors.delivery import deliver
 from aegis.actors.inquiry import inquire
 from aegis.actors.intents import Intents
-from aegis.actors.latency import Latency, LatencyReport
+from aegis.actors.order_times import OrderTimes, OrderTimesReport
 from aegis.errors import Refused, Unavailable
 from aegis.kernel import Actor, ActorRef, Level, Priority, on
 from aegis.kernel.bus import Bus
@@ -58,7 +58,6 @@ COOL_S: Final = 0.5
 SWEEP_S: Final = 1.0
 ANSWER_AGE_NS_MAX: Final = 3_000_000_000
 """A market order that is open for longer than this has lost an event: ask."""
-_STAMP_MASK: Final = 0xFFFFFFFF
 
 _log = structlog.get_logger(__name__)
 
@@ -91,8 +90,7 @@ class ExecutorReport:
     realised: Decimal
     fees: Decimal
     positions: dict[str, Position]
-    signal_to_order_us: LatencyReport
-    tick_to_order_us: LatencyReport
+    times: OrderTimesReport
 
 
 class Executor(Actor):
@@ -126,18 +124,17 @@ class Executor(Actor):
         self._intents = Intents(scribe, self._hear)
         self._followers: list[ActorRef] = []
         self._flights: dict[str, _Flight] = {}
-        self._stops = {
-            (order.symbol, order.side): order.stop_price
+        self._guards = {
+            (order.symbol, order.side): (order.stop_price, order.target_price)
             for order in ledger.orders.values()
             if not order.reduce_only
         }
-        """Where a position of a symbol and side is given up: what its last entry said, in an earlier run too."""
+        """Stop and target of a position of a symbol and side: what its last entry said, in an earlier run too."""
         self._counts = dict.fromkeys(
             ("sent", "accepted", "refused", "unknown", "cancelled", "withdrawn", "fills"), 0
         )
         self._first_fill_ns: int | None = None
-        self._signal_to_order = Latency()
-        self._tick_to_order = Latency()
+        self._times = OrderTimes()
 
     async def started(self) -> None:
         """Listen to the account, and look for what an earlier run left open."""
@@ -166,9 +163,10 @@ class Executor(Actor):
     async def execute(self, approved: Approved) -> None:
         """Make the intent durable, together with others that come now; `Durable` says when it is."""
         client_id, ticket = approved.client_id, approved.ticket
+        self._times.taken(approved, self.ctx.clock.monotonic_ns())
         self._ledger.intend(Order.intended(client_id, ticket))
         if not ticket.reduce_only:
-            self._stops[ticket.symbol, ticket.side] = ticket.stop_price
+            self._guards[ticket.symbol, ticket.side] = ticket.stop_price, ticket.target_price
         if self._intents.add(approved):
             self.ctx.start_soon(self._intents.write)
 
@@ -178,6 +176,7 @@ class Executor(Actor):
         now_ns = self.ctx.clock.monotonic_ns()
         for approved in durable.orders:
             client_id = approved.client_id
+            self._times.durable(approved, now_ns)
             is_recalled = self._intents.settle(client_id)
             if is_recalled or now_ns - approved.created_ns > SEND_AGE_NS_MAX:
                 self._counts["withdrawn"] += 1
@@ -186,13 +185,13 @@ class Executor(Actor):
                 continue
             self._counts["sent"] += 1
             self._flights[client_id] = _Flight(now_ns)
-            self.ctx.start_soon(self._send, approved)
+            self.ctx.start_soon(self._send, approved, now_ns)
 
-    async def _send(self, approved: Approved) -> None:
+    async def _send(self, approved: Approved, durable_ns: int) -> None:
         """The one place from which an order leaves; it is never called twice for one id."""
         placed = await self._venue.place(approved.client_id, approved.ticket)
-        self._signal_to_order.add((placed.sent_ns - approved.created_ns) // 1000)
-        self._tick_to_order.add((placed.sent_ns // 1000 - approved.caused_us) & _STAMP_MASK)
+        now_ns = self.ctx.clock.monotonic_ns()
+        self._times.answered(approved, durable_ns, placed.sent_ns, now_ns)
         self._hear(Answered(approved.client_id, placed))
 
     @on(Answered)
@@ -351,8 +350,7 @@ class Executor(Actor):
             realised=portfolio.realised,
             fees=portfolio.fees,
             positions=portfolio.open_positions(),
-            signal_to_order_us=self._signal_to_order.report(),
-            tick_to_order_us=self._tick_to_order.report(),
+            times=self._times.report(),
         )
 
     # ── one way in: the ledger, the journal and the followers always change together ─────────────────────────────
@@ -383,10 +381,13 @@ class Executor(Actor):
     def _change(self, client_id: str, symbol: str) -> OrderChanged:
         position = self._ledger.portfolio.position(symbol)
         held = position.quantity
+        guard = self._guards.get((symbol, Side.of(held))) if held else None
+        stop_price, target_price = guard or (None, None)
         return OrderChanged(
             client_id=client_id,
             symbol=symbol,
             signed_remaining=self._ledger.signed_remaining(client_id),
             position=position,
-            stop_price=self._stops.get((symbol, Side.of(held))) if held else None,
+            stop_price=stop_price,
+            target_price=target_price,
         )

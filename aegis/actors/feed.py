@@ -12,6 +12,7 @@ import structlog
 
 from aegis.actors.feed_protocol import (
     LINE_BYTES_MAX,
+    BookFigures,
     ShardStatus,
     WorkerOrders,
     WorkerStatus,
@@ -44,11 +45,11 @@ _SUMMED: Final = (
 _log = structlog.get_logger(__name__)
 
 
-def start_worker(ring_fds: Iterable[int]) -> Child:
+def start_worker(pass_fds: Iterable[int]) -> Child:
     """Start a worker process; it waits for its orders. Call it in the thread of the loop."""
     return Child(
         [sys.executable, "-m", "aegis.actors.feed_worker"],
-        pass_fds=ring_fds,
+        pass_fds=pass_fds,
         line_length_max=LINE_BYTES_MAX,
     )
 
@@ -85,6 +86,8 @@ class FeedReport:
     quarantine: tuple[str, ...] = ()
     shards: tuple[ShardStatus, ...] = ()
     """Of the worker that lives."""
+    books: BookFigures = attrs.Factory(BookFigures)
+    """Of the worker that lives."""
 
 
 class Feed(Actor):
@@ -111,7 +114,7 @@ class Feed(Actor):
         """Start the worker."""
         orders = msgspec.structs.replace(self._orders, broken_before=bool(self._record.pids))
         spare, self._record.spare = self._record.spare, None
-        self._child = child = spare or start_worker((orders.ring_fd, *orders.wake_fds))
+        self._child = child = spare or start_worker(orders.pass_fds)
         self._record.pids.append(child.pid)
         _log.info("worker_started", pid=child.pid)
         await child.send_line(encode_line(orders))
@@ -150,4 +153,5 @@ class Feed(Actor):
             subscribed=self._status is not None and self._status.subscribed,
             quarantine=now[0].quarantine if now else (),
             shards=now[0].shards if now else (),
+            books=now[0].books if now else BookFigures(),
         )

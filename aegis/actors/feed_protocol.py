@@ -7,6 +7,7 @@ import msgspec
 from aegis.errors import Refused
 
 __all__ = [
+    "BookFigures",
     "ShardStatus",
     "SocketTerms",
     "WorkerOrders",
@@ -54,6 +55,33 @@ class WorkerOrders(msgspec.Struct, frozen=True):
     future_ms: int = 10_000
     """See `aegis.venue.admission.AdmissionRules`, as the next."""
     jump_sigmas: float = 20.0
+    board_fd: int = -1
+    """The board on which the tops of the order books are shown, one row a symbol; -1: no books are kept."""
+    rest_url: str = ""
+    """Where their snapshots come from."""
+
+    @property
+    def pass_fds(self) -> tuple[int, ...]:
+        """Every descriptor that the worker inherits."""
+        board = (self.board_fd,) if self.board_fd >= 0 else ()
+        return (self.ring_fd, *self.wake_fds, *board)
+
+
+class BookFigures(msgspec.Struct, frozen=True):
+    """How the order books of a worker are; all 0 where it keeps none."""
+
+    valid: int = 0
+    """How many can be read now."""
+    resyncs: int = 0
+    """How often one that was in step was lost, because a change was missing, or it was wrong or used up."""
+    mismatches: int = 0
+    """How often one was not what the quote with the same id shows."""
+    agreements: int = 0
+    """How often one was."""
+    changes: int = 0
+    snapshots: int = 0
+    unsound: int = 0
+    """Changes that were kept for a snapshot, and then had levels that no market has."""
 
 
 class ShardStatus(msgspec.Struct, frozen=True):
@@ -101,6 +129,7 @@ class WorkerStatus(msgspec.Struct, frozen=True):
     quarantine: tuple[str, ...]
     """The last malformed frames, cut to a readable length."""
     shards: tuple[ShardStatus, ...]
+    books: BookFigures = BookFigures()
 
 
 def encode_line(message: WorkerOrders | WorkerStatus) -> bytes:

@@ -9,21 +9,35 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
+import numpy as np
 import trio
 
-from aegis.actors.feed_protocol import LINE_BYTES_MAX, WorkerOrders, WorkerStatus, encode_line
+from aegis.actors.book_keeper import BookKeeper
+from aegis.actors.feed_protocol import (
+    LINE_BYTES_MAX,
+    BookFigures,
+    WorkerOrders,
+    WorkerStatus,
+    encode_line,
+)
 from aegis.actors.shard_keeper import FeedParts, ShardKeeper
 from aegis.actors.tick_sink import TickSink
 from aegis.compiled import forbid_compiling
 from aegis.kernel.clock import SystemClock, seeded_random
 from aegis.kernel.process import LineReader, die_with_parent
+from aegis.market.book_top import BOOK_TOP
 from aegis.market.records import TICK
 from aegis.shm import Ring
+from aegis.shm.board import Board
 from aegis.shm.writer import Writer
 from aegis.venue.admission import Admission, AdmissionRules
+from aegis.venue.depth_books import DepthBooks
+from aegis.venue.depth_snapshots import DepthSnapshots
 from aegis.venue.fastlane import Fate, Lane
 from aegis.venue.fastlane_symbols import SymbolTable
 from aegis.venue.fastlane_transport import Linger
@@ -39,22 +53,33 @@ _ATTEMPTS_S: Final = 300.0
 
 
 class Worker:
-    """The shards, and their figures."""
+    """The shards, and their figures; the order books, if there are to be any."""
 
-    def __init__(self, orders: WorkerOrders, writer: Writer) -> None:
+    def __init__(
+        self, orders: WorkerOrders, writer: Writer, books: BookKeeper | None = None
+    ) -> None:
         clock = SystemClock()
         # In a replay exchange time does not pass as ours does.
         future_ms = 0 if orders.lossless else orders.future_ms
         rules = AdmissionRules(future_ms=future_ms, jump_sigmas=orders.jump_sigmas)
         self._admission = Admission(len(orders.symbols), rules)
+        self._books = books
         self._sink = TickSink(
-            writer, orders.symbols, lossless=orders.lossless, admission=self._admission
+            writer, orders.symbols, lossless=orders.lossless, admission=self._admission, books=books
         )
+        memory = None if books is None else books.books
         table = SymbolTable(orders.symbols)
         self._changed = trio.Event()
 
         def make_lane() -> Lane:
-            return Lane(writer, table, clock, lossless=orders.lossless, admission=self._admission)
+            return Lane(
+                writer,
+                table,
+                clock,
+                lossless=orders.lossless,
+                admission=self._admission,
+                books=memory,
+            )
 
         parts = FeedParts(
             streams_url=orders.streams_url,
@@ -67,6 +92,7 @@ class Worker:
             linger=Linger(),
             make_lane=make_lane,
             notice=self._notice,
+            books=books,
         )
         self._keepers = [
             ShardKeeper(
@@ -80,6 +106,8 @@ class Worker:
         async with trio.open_nursery() as nursery:
             for keeper in self._keepers:
                 nursery.start_soon(keeper.run)
+            if self._books is not None:
+                nursery.start_soon(self._books.run)
 
     async def report(self, output: trio.abc.SendStream) -> None:
         """Send a line of figures each second, and one at once when something has changed."""
@@ -116,7 +144,21 @@ class Worker:
             subscribed=all(shard.subscribed for shard in shards),
             quarantine=tuple(sink.quarantine),
             shards=shards,
+            books=BookFigures() if self._books is None else self._books.figures(),
         )
+
+
+@asynccontextmanager
+async def open_books(orders: WorkerOrders) -> AsyncIterator[BookKeeper | None]:
+    """The order books of a run for the time of a block, if it has any."""
+    if orders.board_fd < 0:
+        yield None
+        return
+    with Board.attach(BOOK_TOP, fd=orders.board_fd) as board, board.writer() as rows:
+        places = [rows.address(row) for row in range(len(orders.symbols))]
+        books = DepthBooks(np.array(places, np.int64))
+        async with DepthSnapshots(orders.rest_url, SystemClock()) as snapshots:
+            yield BookKeeper(books, orders.symbols, snapshots)
 
 
 async def work() -> None:
@@ -130,8 +172,8 @@ async def work() -> None:
     with Ring.attach(TICK, fd=orders.ring_fd, wake_fds=orders.wake_fds) as ring, ring.writer() as w:
         forbid_compiling()
         gc.freeze()  # what is here now stays: the collector need not look at it again, at the end neither
-        worker = Worker(orders, w)
-        async with trio.open_nursery() as nursery:
+        async with open_books(orders) as books, trio.open_nursery() as nursery:
+            worker = Worker(orders, w, books)
             nursery.start_soon(worker.run)
             nursery.start_soon(worker.report, output)
             while await lines.read() is not None:

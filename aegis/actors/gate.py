@@ -107,9 +107,12 @@ class Gate(Actor):
         instrument = self._instruments[signal.symbol]
         price = Decimal(repr(signal.price))
         self._exposure.marks[signal.symbol] = price
-        stop = None
+        stop = target = None
         if signal.side is not None:
             stop = instrument.passive_price(signal.side, Decimal(repr(signal.stop)))
+        if signal.side is not None and signal.target is not None:
+            wanted = Decimal(repr(signal.target))
+            target = instrument.passive_price(signal.side.opposite, wanted)
         wish = Wish(
             signal_id=signal.signal_id,
             symbol=signal.symbol,
@@ -117,6 +120,8 @@ class Gate(Actor):
             price=price,
             stop_price=stop,
             data_age_us=(now_ns // 1000 - signal.caused_us) & _STAMP_MASK,
+            target_price=target,
+            strategy=signal.strategy,
         )
         return judge(wish, instrument, self._exposure, self._limits)
 
@@ -167,6 +172,7 @@ class Gate(Actor):
             "side": signal.side.value if signal.side else None,
             "price": signal.price,
             "cause": signal.reason,
+            "strategy": signal.strategy,
             **more,
         }
         deliver(self._scribe, Record((Entry(kind, body),)))

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import trio
 
+from aegis.actors.book_keeper import BookKeeper
 from aegis.actors.feed_protocol import ShardStatus, SocketTerms
 from aegis.actors.freshness import RESTLESS, Freshness
 from aegis.actors.market_socket import MarketSocket
@@ -70,6 +71,7 @@ class FeedParts:
     make_lane: Callable[[], Lane]
     notice: Callable[[], None]
     """Called when something happened that the Feed should hear of at once."""
+    books: BookKeeper | None = None
 
 
 class Due(Enum):
@@ -192,6 +194,8 @@ class ShardKeeper:
             socket = await self._hand_over(nursery, socket)
         self._socket = None
         self._is_broken = True
+        if self._parts.books is not None:
+            self._parts.books.cut(self._shard.streams)
         self._parts.notice()
 
     async def _until_due(self, socket: MarketSocket) -> Due:

@@ -56,7 +56,7 @@ class Cell:
         self.chance = system.chance(name)
         self.budget = Budget(policy, self.clock, self.chance)
         self.mailbox = Mailbox(kind.mailbox)
-        # Shared with the reference, and emptied at the end: then a tell finds nothing and takes its slow way.
+        # Shared with the reference, which empties it at the end.
         self.handlers = system.driver.handlers(name, kind)
         self.ref = ActorRef(self)
         self._args = args
@@ -233,7 +233,7 @@ class Cell:
         check(not self.is_ended, "an actor ends once")
         self.state = State.ENDED
         self.end_incarnation(is_last=True)
-        self.handlers.clear()
+        self.ref.close_doors()
         self.system.dead_letters += len(self.mailbox.close())
         for watched in self.watching:
             watched.watchers.pop(self, None)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from aegis.errors import check
+from aegis.errors import Refused, check
 from aegis.kernel.actor import Actor
 from aegis.kernel.cell import Cell, State
 from aegis.kernel.life import Life
@@ -66,9 +66,10 @@ class Group:
             Its reference. With `STOP`, and a failure before it had started, that of an actor which has ended.
 
         Raises:
-            Refused: when the name is taken.
+            Refused: when the name is taken, or the group is closed.
             Exception: what the actor failed with before it had started, where its policy escalates.
         """
+        self._check_open()
         cell = Cell(self._system, name or kind.__name__.lower(), kind, args, kwargs, policy)
         self._system.enter(cell)
         self.children.append(cell)
@@ -77,7 +78,12 @@ class Group:
         return cell.ref
 
     async def group(self, name: str, *, strategy: Strategy = ONE_FOR_ONE) -> Group:
-        """Open a group inside this one; it is closed with `stop`, or with its parent."""
+        """Open a group inside this one; it is closed with `stop`, or with its parent.
+
+        Raises:
+            Refused: when this one is closed.
+        """
+        self._check_open()
         group: Group = await self._nursery.start(self._hold_open, name, strategy, name=name)
         return group
 
@@ -85,9 +91,8 @@ class Group:
         """Stop the children in order, the last spawned first, then close the group."""
         for child in self.children:
             if isinstance(child, Cell) and child.state is State.WAITING:
-                child.request_stop(
-                    reason
-                )  # it has nothing to end, and shall not begin again meanwhile
+                # It has nothing to end, and shall not begin again meanwhile.
+                child.request_stop(reason)
         while self.children:
             last = self.children[-1]
             if isinstance(last, Group):
@@ -118,14 +123,19 @@ class Group:
                     await cell.pause(f"{failed.ref!r} restarts")
                 await trio.sleep(delay_s)
             finally:
-                # When this is cut short, because the failed one is to be stopped, some may not have been paused yet.
+                # When this is cut short, because the failed one is to be stopped, some may not have been paused yet:
+                # they go on as if nothing had been.
                 for cell in together:
                     if cell.state is not State.WAITING:
+                        cell.is_swept = False
                         cell.gate.set()
                 next(cell for cell in together if cell.state is State.WAITING).gate.set()
 
     def release_after(self, cell: Cell) -> None:
-        """Let the next one begin that waits for this one to have started."""
+        """Let the next one begin that waits for this one to have started, or to have ended."""
+        # If its own gate is closed it has been taken along meanwhile: then whoever is before it begins again first.
+        if not cell.gate.is_set():
+            return
         siblings = [child for child in self.children if isinstance(child, Cell)]
         for sibling in siblings[siblings.index(cell) + 1 :]:
             if not sibling.gate.is_set():
@@ -134,10 +144,7 @@ class Group:
 
     def forget(self, cell: Cell) -> None:
         """Take an ended actor out; whoever waited for it goes on."""
-        if (
-            cell.gate.is_set()
-        ):  # otherwise its turn had not come, and whoever is before it lets the next begin
-            self.release_after(cell)
+        self.release_after(cell)
         self.children.remove(cell)
         self._system.leave(cell)
 
@@ -153,6 +160,11 @@ class Group:
             finally:
                 self.children.remove(group)
                 group.closed.set()
+
+    def _check_open(self) -> None:
+        # The nursery would refuse as well, but only when the name of the newcomer is taken for ever.
+        if self.closed.is_set():
+            raise Refused(f"{self.name} is closed")
 
     def _taken_along(self, failed: Cell) -> list[Cell]:
         cells = [child for child in self.children if isinstance(child, Cell)]

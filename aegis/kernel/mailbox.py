@@ -24,17 +24,29 @@ from aegis.kernel.message import Priority
 from aegis.kernel.receipt import Receipt
 from aegis.kernel.supervisor import caught_call
 
-__all__ = ["INTERRUPT", "Delivery", "Envelope", "Mailbox"]
+__all__ = ["INTERRUPT", "Delivery", "Door", "Envelope", "Mailbox"]
 
 # The message, what handles it, who hears of the outcome, and when it was sent (monotonic nanoseconds).
 Envelope: TypeAlias = tuple[Any, Handler, Receipt | None, int]
+# What a sender needs of a level that holds something already: the handler, the level, its queue, and its room, 0 where
+# only `put` knows what to do.
+Door: TypeAlias = tuple[Handler, int, "deque[Envelope] | LatestQueue", int]
 
 _LEVELS = len(Priority)
 _UNBOUNDED = 1 << 62
-# For each bitmask the most urgent level that holds something.
-_FIRST = tuple((mask & -mask).bit_length() - 1 for mask in range(1 << _LEVELS))
-# And whether several levels do, SYSTEM not among them: then the less urgent need a turn now and then.
-_IS_CROWDED = tuple(not mask & 1 and mask.bit_count() > 1 for mask in range(1 << _LEVELS))
+
+
+def _first(mask: int) -> int:
+    """The most urgent level that holds something.
+
+    It is given as its complement, below zero, when several do, SYSTEM not among them: then the less urgent need a turn
+    now and then.
+    """
+    level = (mask & -mask).bit_length() - 1
+    return ~level if not mask & 1 and mask.bit_count() > 1 else level
+
+
+_FIRST = tuple(_first(mask) for mask in range(1 << _LEVELS))
 _TURN_EVERY = 32  # messages
 
 
@@ -116,6 +128,11 @@ class Mailbox:
         self._arrived(level)
         return _OK
 
+    def door(self, handler: Handler) -> Door:
+        """Where the messages of a handler go, for a sender who appends by himself what `put` would only append."""
+        level = handler.level
+        return handler, level, self._queues[level], self._room[level]
+
     async def put_when_room(self, level: int, envelope: Envelope) -> Delivery:
         """Take a message in, after waiting for room where the level's policy is to block.
 
@@ -139,7 +156,8 @@ class Mailbox:
         """Take the next message out; there must be one (`mask` is not 0)."""
         mask = self.mask
         level = _FIRST[mask]
-        if _IS_CROWDED[mask]:
+        if level < 0:
+            level = ~level
             since_turn = self._since_turn + 1
             if since_turn < _TURN_EVERY:
                 self._since_turn = since_turn
@@ -155,13 +173,8 @@ class Mailbox:
 
     async def wait(self) -> None:
         """Park the calling task, which is the one consumer, until there is something to pop."""
-
-        def abort(_: object) -> Abort:
-            self._wake = None
-            return Abort.SUCCEEDED
-
         self.on_arrival(partial(reschedule, current_task()))
-        await wait_task_rescheduled(abort)
+        await wait_task_rescheduled(self._leave)
 
     def on_arrival(self, wake: Callable[[], None]) -> None:
         """Have `wake` called once, at the next arrival.
@@ -191,7 +204,10 @@ class Mailbox:
             self._mend_mask()
 
     def recall(self) -> list[Envelope]:
-        """Take out every message that somebody waits for, and leave the others in their order."""
+        """Take out every message that somebody waits for, and leave the others in their order.
+
+        That is also a question whose asker still waits for room: he is not to wait for the next incarnation either.
+        """
         recalled = []
         for level, queue in enumerate(self._queues):
             waited_for = [envelope for envelope in queue if envelope[2] is not None]
@@ -200,6 +216,11 @@ class Mailbox:
                 queue.clear()
                 queue.extend(kept)
                 recalled += waited_for
+            for sender in [each for each in self._waiting[level] if each.envelope[2] is not None]:
+                self._waiting[level].remove(sender)
+                self._blocked -= 1
+                recalled.append(sender.envelope)
+                sender.settle(Delivery.OK)
             self._admit(level)
         self._mend_mask()
         return recalled
@@ -226,6 +247,11 @@ class Mailbox:
     def depths(self) -> list[int]:
         """How many messages wait, by level."""
         return [len(queue) for queue in self._queues]
+
+    def _leave(self, _: object) -> Abort:
+        """Forget a consumer that is cancelled while it is parked."""
+        self._wake = None
+        return Abort.SUCCEEDED
 
     def _arrived(self, level: int) -> None:
         self.peak[level] = max(self.peak[level], len(self._queues[level]))

@@ -25,7 +25,7 @@ from trio.lowlevel import FdStream
 
 from aegis.errors import Broken, Refused, check
 
-__all__ = ["Child", "LineReader", "die_with_parent", "own_children"]
+__all__ = ["Child", "LineReader", "children_of", "die_with_parent", "own_children"]
 
 _PARENT_PID = "AEGIS_PARENT_PID"
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -227,12 +227,16 @@ def die_with_parent() -> None:
 
 def own_children() -> list[int]:
     """The process ids of this process's living children; a zombie is none."""
-    me = os.getpid()
+    return children_of(os.getpid())
+
+
+def children_of(pid: int) -> list[int]:
+    """The process ids of a process's living children."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             state, parent = _state_and_parent(entry)
-            if parent == me and state != "Z":
+            if parent == pid and state != "Z":
                 found.append(int(entry.name))
     return sorted(found)
 

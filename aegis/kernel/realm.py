@@ -57,6 +57,11 @@ class Realm(ABC):
             timers=len(self.timers),
         )
 
+    @property
+    def is_idle(self) -> bool:
+        """True when no message waits in any mailbox. A handler may be in the middle of something all the same."""
+        return not any(cell.mailbox.mask for cell in self._cells.values())
+
     def chance(self, name: str) -> random.Random:
         """A random source that depends on the seed and on a name, not on the order of asking."""
         return seeded_random(f"{self._seed}/{name}")

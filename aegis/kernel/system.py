@@ -45,8 +45,11 @@ async def open_system(
     async with trio.open_nursery() as nursery:
         system = System(name, nursery, clock or ambient_clock(), seed, grace_s, driver or Driver())
         nursery.start_soon(system.timers.run, name=f"{name} timers")
-        yield system
-        await system.root.stop(f"{name} is closed")
+        try:
+            yield system
+            await system.root.stop(f"{name} is closed")
+        finally:
+            system.root.closed.set()
 
 
 class System(Realm):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -9,25 +10,24 @@ from numpy.typing import NDArray
 
 from aegis.compiled import entry_point
 from aegis.errors import check
+from aegis.market import commands
 from aegis.market.bars import BAR, HISTORY
+from aegis.market.book_top import NO_TOP, BookTop, BookTops
+from aegis.market.breakout import breakout_rule
+from aegis.market.closings import QUOTE_FIELDS
 from aegis.market.events import LOG
 from aegis.market.parameters import Parameters
 from aegis.market.records import TICK
+from aegis.market.rules import Rule, place_rules
 from aegis.market.signals import MAX_SIGNALS, OUTBOX
-from aegis.market.state import (
-    arm_stop,
-    begin_bars_at,
-    break_bar,
-    disarm_stop,
-    empty_state,
-    parameter_record,
-)
+from aegis.market.state import empty_state, parameter_record
 from aegis.market.step import step, take_bars
 
 __all__ = ["Analysis"]
 
 _step = entry_point(step)
 _take_bars = entry_point(take_bars)
+_obey = entry_point(commands.obey)
 
 _ROW_COUNTS: Final = (
     "ticks",
@@ -41,7 +41,7 @@ _ROW_COUNTS: Final = (
     "bars",
     "broken_bars",
 )
-_OUTBOX_COUNTS: Final = ("strays", "signals_lost", "bars_refused")
+_OUTBOX_COUNTS: Final = ("strays", "signals_lost", "closings_lost", "bars_refused")
 
 
 class Analysis:
@@ -52,23 +52,35 @@ class Analysis:
     Args:
         symbols: how many; a tick's `symbol` indexes them.
         parameters: the same for all symbols.
+        rules: compiled strategies that the step asks; the shipped `breakout`, unless told otherwise.
         signal_capacity: candidate signals that one step can return; entries beyond it are counted in `signals_lost`.
+        books: where the tops of the order books are read, if there are any.
     """
 
     def __init__(
         self,
         symbols: int,
         parameters: Parameters | None = None,
+        rules: Sequence[Rule] | None = None,
         *,
         signal_capacity: int = MAX_SIGNALS,
+        books: BookTops | None = None,
     ) -> None:
         check(0 < symbols <= 1 << 16, "a tick's symbol is 16 bits")
         check(0 < signal_capacity <= MAX_SIGNALS, "a step can return between one and MAX_SIGNALS")
+        self._books: Final = books
         self.parameters: Final = parameters or Parameters()
         self.state: Final = empty_state(symbols)
         self.parameter_record: Final = parameter_record(self.parameters)
         self.outbox: Final = np.zeros(1, OUTBOX)
         self.outbox["capacity"] = signal_capacity
+        if rules is None:
+            rules = (breakout_rule(self.parameters.stop_atr, range(symbols)),)
+        self.rules: Final = tuple(rules)  # kept: the step has their addresses only
+        place_rules(self.rules, self.parameter_record, self.state)
+        self.frozen: Final = self.state.view()  # for those who only look
+        self.frozen.flags.writeable = False
+        self._one_symbol, self._one_bar = np.zeros(1, np.uint16), np.zeros(1, BAR)
         self.signals: Final[NDArray[np.void]] = self.outbox["signals"][0]
 
     def step(self, ticks: NDArray[np.void]) -> NDArray[np.void]:
@@ -103,26 +115,68 @@ class Analysis:
         )
         return self.signals[:written]
 
+    def follow(self, symbols: Sequence[int]) -> None:
+        """Write down each bar that closes in these rows: see `closings`."""
+        self.state["followed"][list(symbols)] = 1
+
+    def closings(self) -> NDArray[np.void]:
+        """A copy of the CLOSING records that the last call wrote, in the order in which the bars closed."""
+        outbox = self.outbox[0]
+        closings: NDArray[np.void] = outbox["closings"][: outbox["closed"]].copy()
+        return closings
+
+    def take_closing(self, closing: np.void, symbol: int) -> None:
+        """Take a bar that another analysis closed: with the same parameters, the row is then what it was over there.
+
+        Args:
+            closing: a CLOSING record.
+            symbol: the row to take it into; the closing's own number is the other analysis'.
+        """
+        row = self.state[symbol]
+        for name in QUOTE_FIELDS:
+            row[name] = closing[name]
+        row["recv_us"] = closing["recv_us"]
+        row["flow"]["running"] = closing["order_flow"]
+        self._one_symbol[0] = symbol
+        self._one_bar[0] = closing["bar"]
+        self.take_bars(self._one_symbol, self._one_bar)
+
+    def obey(self, orders: NDArray[np.void]) -> None:
+        """Do what is told besides ticks: see `aegis.market.commands`. `closings` are then those of past bars.
+
+        Args:
+            orders: a contiguous COMMAND array.
+        """
+        check(
+            orders.dtype == commands.COMMAND and orders.flags.c_contiguous,
+            "commands are COMMAND records",
+        )
+        _obey(orders, len(orders), self.state, self.parameter_record, self.outbox)
+
     def begin_bars_at(self, symbol: int, begin_ns: int) -> None:
-        """Make bars from a time on: see `aegis.market.state.begin_bars_at`."""
-        begin_bars_at(self.state, symbol, begin_ns)
+        """Make bars from a time on: see `aegis.market.commands.begin_bars_at`."""
+        self.obey(commands.begin_bars_at(symbol, begin_ns))
 
     def break_bar(self, symbol: int) -> None:
-        """Say that bars before are missing: see `aegis.market.state.break_bar`."""
-        break_bar(self.state, symbol)
+        """Say that bars before are missing: see `aegis.market.commands.break_bar`."""
+        self.obey(commands.break_bar(symbol))
 
-    def arm_stop(self, symbol: int, side: int, price: float) -> None:
-        """Guard an open position: see `aegis.market.state.arm_stop`."""
-        arm_stop(self.state, symbol, side, price)
+    def arm_stop(self, symbol: int, side: int, price: float, target: float | None = None) -> None:
+        """Guard an open position: see `aegis.market.commands.arm_stop`."""
+        self.obey(commands.arm_stop(symbol, side, price, target))
 
     def disarm_stop(self, symbol: int) -> None:
         """Guard nothing: the position is closed."""
-        disarm_stop(self.state, symbol)
+        self.obey(commands.disarm_stop(symbol))
 
     def row(self, symbol: int) -> np.void:
         """The live ROW of a symbol: a view, by field name, of what the step keeps writing."""
         row: np.void = self.state[symbol]
         return row
+
+    def book(self, symbol: int) -> BookTop:
+        """A copy of the top of a symbol's order book as it is now; not `valid` where none is kept, as in a backtest."""
+        return NO_TOP if self._books is None else self._books.top(symbol)
 
     def bars(self, symbol: int, last: int = HISTORY) -> NDArray[np.void]:
         """A copy of the last closed bars of a symbol, oldest first: at most `last`, and at most HISTORY, BAR records."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from aegis.errors import check
 
-__all__ = ["BOOK_TOP", "PRICE_ONE", "SHOWN", "BookTop", "BookTops", "TopReader"]
+__all__ = ["BOOK_TOP", "NO_TOP", "PRICE_ONE", "SHOWN", "BookTop", "BookTops", "TopReader"]
 
 SHOWN: Final = 20
 """Levels of each side."""
@@ -72,6 +72,11 @@ class BookTop:
         bought = float(self.bids["quantity"][:levels].sum())
         sold = float(self.asks["quantity"][:levels].sum())
         return (bought - sold) / (bought + sold) if bought + sold > 0.0 else np.nan
+
+
+_NOTHING: Final = np.zeros(0, _SHOWN_LEVEL)
+NO_TOP: Final = BookTop(valid=False, update_id=0, event_ns=0, bids=_NOTHING, asks=_NOTHING)
+"""Where no book is kept."""
 
 
 class TopReader(Protocol):

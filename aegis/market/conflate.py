@@ -23,7 +23,7 @@ from aegis.market.kernel import array_of, constant, inlined
 from aegis.market.records import TICK, TickKind
 from aegis.market.sanity import quote_holds, trade_holds
 
-__all__ = ["CONFLATED", "Conflation", "conflate"]
+__all__ = ["CONFLATED", "WINDOW", "Conflation", "conflate", "flush_windows"]
 
 _QUOTE: Final = constant(TickKind.QUOTE)
 _TRADE: Final = constant(TickKind.TRADE)
@@ -163,7 +163,40 @@ def conflate(ticks: Any, count: int, windows: Any, length_ns: int, closed: Any) 
     return written
 
 
+@compiled(
+    numba.types.int64(
+        array_of(WINDOW),
+        numba.types.int64,
+        array_of(CONFLATED),
+    ),
+    nogil=True,
+)
+def flush_windows(windows: Any, now_ns: int, closed: Any) -> int:
+    """Close every window whose end is not after `now_ns`, in exchange time: quiet symbols are told of as well.
+
+    Args:
+        windows: see `conflate`.
+        now_ns: what comes late for a window that was flushed does not open it again.
+        closed: a CONFLATED array with room for a record a symbol.
+
+    Returns:
+        How many records were written, in order of symbol.
+    """
+    written = 0
+    for position in range(windows.shape[0] - 1):
+        window = windows[position]
+        if window.ticks > 0 and window.end_ns <= now_ns:
+            bar = window.forming.trades
+            bar.known_ns = now_ns
+            closed[written] = window.forming
+            written += 1
+            bar.start_ns = window.end_ns
+            window.ticks = 0
+    return written
+
+
 _conflate = entry_point(conflate)
+_flush_windows = entry_point(flush_windows)
 
 
 class Conflation:
@@ -180,7 +213,7 @@ class Conflation:
         check(window_ms >= 0, "a window has a length, or 0 for none")
         self.windows: Final = np.zeros(symbols + 1, WINDOW)
         self.windows["forming"]["symbol"] = np.arange(symbols + 1)
-        self._length_ns = window_ms * 1_000_000
+        self.length_ns: Final = window_ms * 1_000_000
         self._closed = np.zeros(max(batch, symbols), CONFLATED)
 
     def take(self, ticks: NDArray[np.void]) -> NDArray[np.void]:
@@ -194,7 +227,7 @@ class Conflation:
         """
         check(ticks.dtype == TICK and ticks.flags.c_contiguous, "ticks are contiguous TICK records")
         check(len(ticks) <= len(self._closed), "a batch has room for the windows it may close")
-        written = _conflate(ticks, len(ticks), self.windows, self._length_ns, self._closed)
+        written = _conflate(ticks, len(ticks), self.windows, self.length_ns, self._closed)
         return self._closed[:written]
 
     def flush(self, now_ns: int) -> NDArray[np.void]:
@@ -203,14 +236,8 @@ class Conflation:
         Returns:
             A copy of their CONFLATED records, in order of symbol.
         """
-        over = (self.windows["ticks"] > 0) & (self.windows["end_ns"] <= now_ns)
-        self.windows["forming"]["trades"]["known_ns"][over] = now_ns
-        # What comes late for a window that was flushed must not open it again.
-        self.windows["forming"]["trades"]["start_ns"][over] = self.windows["end_ns"][over]
-        flushed: NDArray[np.void] = self.windows["forming"][over]
-        flushed["trades"]["start_ns"] -= self._length_ns
-        self.windows["ticks"][over] = 0
-        return flushed
+        written = _flush_windows(self.windows, now_ns, self._closed)
+        return self._closed[:written].copy()
 
     def counts(self) -> dict[str, int]:
         """Ticks that were dropped: `late`, `bad`, and `strays` that named no symbol."""

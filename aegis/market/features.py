@@ -16,7 +16,7 @@ import numpy as np
 from aegis.market.kernel import inlined
 from aegis.market.recent import DOWN, MASK, UP
 
-__all__ = ["FEATURES", "NAMES", "VERSION", "WARMUP", "update_features"]
+__all__ = ["FEATURES", "NAMED", "NAMES", "VERSION", "WARMUP", "update_features"]
 
 VERSION: Final = 1
 """Raised whenever a name, a definition or the order changes: a model is trained for one version."""
@@ -59,7 +59,8 @@ NAMES: Final = (
 
 _COUNT: Final = len(NAMES)
 _VECTOR: Final = np.dtype(("<f4", (_COUNT,)))
-_NAMED: Final = np.dtype([(name, "<f4") for name in NAMES])
+NAMED: Final = np.dtype([(name, "<f4") for name in NAMES])
+"""A vector, by name."""
 
 WARMUP: Final = 32
 
@@ -67,7 +68,7 @@ FEATURES: Final = np.dtype(
     {
         # `named` and `raw` are the same memory: written by name, standardised by position.
         "names": ["values", "named", "raw", "seen", "mean", "variance"],
-        "formats": [_VECTOR, _NAMED, _VECTOR, _VECTOR, _VECTOR, _VECTOR],
+        "formats": [_VECTOR, NAMED, _VECTOR, _VECTOR, _VECTOR, _VECTOR],
         "offsets": [_VECTOR.itemsize * place for place in (0, 1, 1, 2, 3, 4)],
     },
     align=True,

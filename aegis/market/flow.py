@@ -5,7 +5,11 @@ equation 4): each change of the best quote adds what came to the bid and left th
 side, b the bid and a the ask, and ' the quote before:
 `e = q_b [P_b >= P_b'] - q_b' [P_b <= P_b'] - q_a [P_a <= P_a'] + q_a' [P_a >= P_a']`, summed over a bar.
 
-**Queue imbalance**: `(q_b - q_a) / (q_b + q_a)` of the last quote, NaN where there is none.
+It is warm with the second quote of a symbol: the first has none to be compared with, and adds nothing.
+
+**Queue imbalance**: `(q_b - q_a) / (q_b + q_a)` of the last quote before the close. It is warm with the first quote; NaN before.
+
+**Signed volume**, what buyers took less what sellers took, is a field of the BAR: warm with the first trade.
 """
 
 from __future__ import annotations

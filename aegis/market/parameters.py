@@ -9,7 +9,7 @@ from typing import Any, Final
 import attrs
 from attrs.validators import ge, gt, le, lt
 
-__all__ = ["MAX_KEPT", "MAX_PIVOT_BARS", "MAX_WINDOW", "BarKind", "Parameters"]
+__all__ = ["MAX_KEPT", "MAX_PIVOT_BARS", "MAX_WINDOW", "BarKind", "Parameters", "fields_of"]
 
 MAX_WINDOW: Final = 64
 """The rings of recent prices hold this many bars."""
@@ -50,7 +50,8 @@ class Parameters:
         interval_ms: length of a bar in exchange time, from 100 ms; of a TIME bar only.
         pivot_bars: bars to the right that confirm a pivot (L).
         atr_period: bars of the average true range (Wilder).
-        stop_atr: distance of the proposed protective stop, in ATR.
+        stop_atr: distance of the protective stop that the shipped `breakout` proposes, in ATR, where nothing else is
+            said of it.
         bar_kind: what closes a bar.
         bar_size: of a bar that time does not close.
         session_ms: length of the UTC period that VWAP and the previous high and low belong to.
@@ -95,3 +96,11 @@ class Parameters:
         if slow <= self.macd_fast:
             message = f"macd_slow must be above macd_fast ({self.macd_fast}), not {slow}"
             raise ValueError(message)
+
+
+def fields_of(kind: type) -> list[tuple[str, str]]:
+    """The numbers of an attrs class as fields of a record that compiled code reads: int64, or float64 where the default is a float."""
+    return [
+        (field.name, "<f8" if isinstance(field.default, float) else "<i8")
+        for field in attrs.fields(kind)
+    ]

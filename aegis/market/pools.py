@@ -1,7 +1,7 @@
 """Liquidity pools: highs (or lows) at nearly the same price, beyond which stops may rest.
 
-A confirmed pivot joins the nearest pool of its side whose mean price is within `pool_atr` ATR of it, else it opens one; so it
-does before the ATR is warm. A pool of two or more is announced as NEW, and REVISED with each one after that. The first bar
+A confirmed pivot joins the nearest pool of its side whose mean price is within `pool_atr` ATR of it, the newest among equally
+near ones; else it opens one, as it does before the ATR is warm. A pool of two or more is announced as NEW, and REVISED with each one after that. The first bar
 that goes beyond the pool's most extreme pivot takes it: it was SWEPT where the close is back inside, RUN where it is not.
 
 Prices of pools below lows are mirrored (negated): in here every pool is taken from below.

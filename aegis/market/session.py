@@ -1,6 +1,7 @@
 """Sessions: UTC periods (a day, unless told otherwise), for what traders anchor to them.
 
-A bar belongs to the session in which it starts.
+A bar belongs to the session in which it starts. VWAP is warm with the first trade of a session, high and low with its first bar,
+those of the session before from the first bar of the second session on.
 """
 
 from __future__ import annotations

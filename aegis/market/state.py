@@ -13,18 +13,16 @@ from aegis.market.bars import BAR, FLAG_BROKEN, HISTORY
 from aegis.market.features import FEATURES
 from aegis.market.flow import FLOW
 from aegis.market.indicators import INDICATORS, VALUES
-from aegis.market.parameters import Parameters
+from aegis.market.parameters import Parameters, fields_of
 from aegis.market.recent import RECENT
 from aegis.market.session import SESSION, SESSION_VALUES
 from aegis.market.structure import STRUCTURE
 
 __all__ = [
+    "MAX_RULES",
     "PARAMETERS",
     "ROW",
-    "arm_stop",
-    "begin_bars_at",
-    "break_bar",
-    "disarm_stop",
+    "RULE",
     "empty_state",
     "parameter_record",
 ]
@@ -48,6 +46,10 @@ ROW: Final = np.dtype(
         ("funding_ms", "<i8"),  # time of the next funding, 0 for none
         ("stop_long", "<f8"),  # armed stop of a long position, -inf while none is armed
         ("stop_short", "<f8"),  # of a short position, +inf while none is armed
+        ("target_long", "<f8"),  # armed target of a long position, +inf while none is armed
+        ("target_short", "<f8"),  # of a short position, -inf while none is armed
+        ("rules", "<i8"),  # bit n: rule n is asked at each close
+        ("followed", "<i8"),  # 1 where each close is written down as a CLOSING
         ("recv_us", "<u4"),  # receive stamp of the last tick
         ("symbol", "<u2"),  # the number of this row
         ("gap", "<u2"),  # FLAG_BROKEN from a GAP, and from the beginning, to the next trade
@@ -74,19 +76,25 @@ ROW: Final = np.dtype(
 )
 
 
-PARAMETERS: Final = np.dtype(
+MAX_RULES: Final = 32
+"""Rules that one step can ask."""
+
+RULE: Final = np.dtype(
     [
-        (field.name, "<f8" if isinstance(field.default, float) else "<i8")
-        for field in attrs.fields(Parameters)
+        ("address", "<i8"),  # of the compiled function
+        ("parameters", "<i8"),  # address of its own parameters
+        ("number", "<i8"),  # by which its signals are known
     ]
 )
 
+PARAMETERS: Final = np.dtype([*fields_of(Parameters), ("rules", RULE, (MAX_RULES,))])
+
 
 def parameter_record(parameters: Parameters) -> NDArray[np.void]:
-    """The parameters as the compiled step reads them: a PARAMETERS array of length 1."""
+    """The parameters as the compiled step reads them: a PARAMETERS array of length 1, without rules."""
     record = np.zeros(1, PARAMETERS)
-    for name in PARAMETERS.names or ():
-        record[name] = getattr(parameters, name)
+    for field in attrs.fields(Parameters):
+        record[field.name] = getattr(parameters, field.name)
     return record
 
 
@@ -99,6 +107,8 @@ def empty_state(symbols: int) -> NDArray[np.void]:
     state["gap"] = FLAG_BROKEN  # the first bar began before anybody listened
     state["stop_long"] = -math.inf
     state["stop_short"] = math.inf
+    state["target_long"] = math.inf
+    state["target_short"] = -math.inf
     state["flow"]["queue"] = math.nan
     for name in SESSION_VALUES:
         state["session"][name] = math.nan
@@ -115,53 +125,3 @@ def empty_state(symbols: int) -> NDArray[np.void]:
         structure[zones]["trigger"] = -math.inf
     structure["pools"]["trigger"] = math.inf
     return state
-
-
-def arm_stop(state: NDArray[np.void], symbol: int, side: int, price: float) -> None:
-    """Guard an open position: the next tick at or beyond `price` writes one EXIT signal, and disarms.
-
-    Call it from the thread that steps, or between two steps: a hit of the old stop at the same moment would disarm the
-    new one. Each stop is one aligned 8-byte store with no flag beside it, so it is never seen half set.
-
-    Args:
-        state: a ROW array.
-        symbol: the row.
-        side: of the position, +1 long, -1 short. The other side's stop is disarmed.
-        price: of the stop, above 0.
-
-    Raises:
-        ValueError: for another side or an impossible price; nothing changes.
-    """
-    if side not in (1, -1) or not 0.0 < price < math.inf:
-        message = f"a stop needs side +1 or -1 and a price above 0, not {side} and {price}"
-        raise ValueError(message)
-    row = state[symbol]
-    row["stop_long"] = price if side > 0 else -math.inf
-    row["stop_short"] = price if side < 0 else math.inf
-
-
-def disarm_stop(state: NDArray[np.void], symbol: int) -> None:
-    """Guard nothing: the position is closed."""
-    row = state[symbol]
-    row["stop_long"] = -math.inf
-    row["stop_short"] = math.inf
-
-
-def begin_bars_at(state: NDArray[np.void], symbol: int, begin_ns: int) -> None:
-    """Make no bar of what trades before a time, and whole ones from there on; what forms now is dropped.
-
-    Call it from the thread that steps, or between two steps, while ticks come in without a gap: the bar that begins
-    at `begin_ns` then has all its trades, and is not broken.
-    """
-    row = state[symbol]
-    row["begin_ns"] = begin_ns
-    row["forming"]["trades"] = 0
-    row["forming"]["flags"] = 0
-    row["gap"] = 0
-
-
-def break_bar(state: NDArray[np.void], symbol: int) -> None:
-    """Mark the bar that forms, or the next one, as broken: something before it is missing."""
-    row = state[symbol]
-    row["gap"] = FLAG_BROKEN
-    row["forming"]["flags"] |= FLAG_BROKEN

@@ -13,6 +13,7 @@ import numpy as np
 
 from aegis.compiled import compiled
 from aegis.market.bars import BAR, FLAG_BROKEN, HISTORY, merge_trade, open_bar
+from aegis.market.closings import write_closing
 from aegis.market.features import update_features
 from aegis.market.flow import close_flow, take_quote
 from aegis.market.indicators import update_indicators
@@ -20,42 +21,25 @@ from aegis.market.kernel import array_of, constant, inlined
 from aegis.market.parameters import BarKind
 from aegis.market.recent import remember_bar
 from aegis.market.records import MAX_EVENT_NS, TICK, TickKind
+from aegis.market.rules import call_rules
 from aegis.market.sanity import bar_holds, mark_holds, quote_holds, trade_holds
 from aegis.market.session import update_session
 from aegis.market.signals import OUTBOX, Reason, SignalKind, write_signal
 from aegis.market.state import PARAMETERS, ROW
 from aegis.market.structure import update_structure
 
-__all__ = ["step", "take_bars"]
+__all__ = ["step", "take_bar", "take_bars"]
 
 _QUOTE: Final = constant(TickKind.QUOTE)
 _TRADE: Final = constant(TickKind.TRADE)
 _GAP: Final = constant(TickKind.GAP)
 _MARK: Final = constant(TickKind.MARK)
-_ENTRY_LONG: Final = constant(SignalKind.ENTRY_LONG)
-_ENTRY_SHORT: Final = constant(SignalKind.ENTRY_SHORT)
 _EXIT: Final = constant(SignalKind.EXIT)
 _STOP: Final = constant(Reason.STOP)
-_BOS: Final = constant(Reason.BOS)
-_CHOCH: Final = constant(Reason.CHOCH)
+_TARGET: Final = constant(Reason.TARGET)
 _TIME: Final = constant(BarKind.TIME)
 _TRADES: Final = constant(BarKind.TRADES)
 _VOLUME: Final = constant(BarKind.VOLUME)
-
-
-@inlined
-def propose_entry(row: Any, bar: Any, parameters: Any, outbox: Any) -> None:
-    """Propose an entry where the closed bar broke a swing."""
-    side = row.structure.broke
-    stop = bar.close - side * parameters.stop_atr * row.indicators.atr
-    # Before the ATR is warm there is no stop; at or below 0 no order can rest, so the position could not be guarded.
-    if side == 0 or bar.flags & FLAG_BROKEN or not stop > 0.0:
-        return
-    kind = _ENTRY_LONG if side > 0 else _ENTRY_SHORT
-    reason = _CHOCH if row.structure.changed else _BOS
-    start_ns, known_ns, close = bar.start_ns, bar.known_ns, bar.close
-    if not write_signal(outbox, row, kind, reason, side, start_ns, known_ns, close, stop):
-        outbox.signals_lost += 1
 
 
 @inlined
@@ -66,9 +50,15 @@ def end_of(bar: Any, parameters: Any) -> int:
     return bar.known_ns  # type: ignore[no-any-return]
 
 
-@inlined
-def close_bar(row: Any, bar: Any, parameters: Any) -> None:
-    """Take a closed bar into everything that is kept by bars."""
+@compiled(
+    numba.types.void(*(numba.from_dtype(kind) for kind in (ROW, BAR, PARAMETERS, OUTBOX))),
+    nogil=True,
+)
+def close_bar(row: Any, bar: Any, parameters: Any, outbox: Any) -> None:
+    """Take a closed bar into everything that is kept by bars, then ask the rules, and tell who follows.
+
+    Compiled once and called by each kernel below: most of what there is to compile is in here.
+    """
     number = row.bars
     row.bars += 1
     row.closed_ns = end_of(bar, parameters)
@@ -81,35 +71,58 @@ def close_bar(row: Any, bar: Any, parameters: Any) -> None:
     atr = row.indicators.atr
     update_structure(row.structure, row.recent, bar, number, atr, parameters)
     update_features(row, bar, parameters)
+    call_rules(row, bar, parameters, outbox)
+    if row.followed:
+        write_closing(outbox, row, bar)
 
 
 @inlined
 def finish_bar(row: Any, tick: Any, parameters: Any, outbox: Any) -> None:
-    """Close the forming bar at `tick` and propose what follows from it."""
+    """Close the forming bar at `tick`."""
     bar = row.forming
     bar.known_ns = tick.event_ns
-    close_bar(row, bar, parameters)
-    propose_entry(row, bar, parameters, outbox)
+    close_bar(row, bar, parameters, outbox)
     bar.trades = 0
     row.start_ns = row.trade_ns
 
 
 @inlined
 def check_stop(row: Any, tick: Any, outbox: Any) -> None:
-    """Propose an exit where the tick is at or beyond an armed stop, and disarm it.
-
-    A full signal array leaves it armed: the next tick tries again.
-    """
+    """Propose an exit where the tick is at or beyond an armed stop."""
     if tick.bid <= row.stop_long:
-        side, price, stop = -1, tick.bid, row.stop_long
+        leave(row, tick, outbox, _STOP, -1, tick.bid)
     elif tick.ask >= row.stop_short:
-        side, price, stop = 1, tick.ask, row.stop_short
-    else:
-        return
+        leave(row, tick, outbox, _STOP, 1, tick.ask)
+
+
+@inlined
+def check_target(row: Any, tick: Any, outbox: Any) -> None:
+    """Propose an exit where the quote is at or beyond an armed target: where the position could be closed at it.
+
+    A trade is no such proof. It may have been a buyer's, at the ask, with the bid a spread away.
+    """
+    if tick.bid >= row.target_long:
+        leave(row, tick, outbox, _TARGET, -1, tick.bid)
+    elif tick.ask <= row.target_short:
+        leave(row, tick, outbox, _TARGET, 1, tick.ask)
+
+
+@inlined
+def leave(row: Any, tick: Any, outbox: Any, reason: int, side: int, price: float) -> None:
+    """Propose to close what is guarded, and disarm its stop and target.
+
+    A full signal array leaves them armed: the next tick tries again.
+    """
     start_ns, known_ns = row.forming.start_ns, tick.event_ns
-    if write_signal(outbox, row, _EXIT, _STOP, side, start_ns, known_ns, price, stop):
+    stop = row.stop_long if side < 0 else row.stop_short
+    target = row.target_long if side < 0 else row.target_short
+    target = target if abs(target) < np.inf else np.nan
+    outbox.rule = 0
+    if write_signal(outbox, row, _EXIT, reason, side, start_ns, known_ns, price, stop, target):
         row.stop_long = -np.inf
         row.stop_short = np.inf
+        row.target_long = np.inf
+        row.target_short = -np.inf
 
 
 @inlined
@@ -176,6 +189,7 @@ def take_tick(row: Any, tick: Any, parameters: Any, outbox: Any) -> None:
         row.ask_size = tick.ask_size
         row.quotes += 1
         check_stop(row, tick, outbox)
+        check_target(row, tick, outbox)
     elif tick.kind == _TRADE and trade_holds(tick):
         stamp(row, tick)
         take_trade(row, tick, parameters, outbox)
@@ -218,12 +232,14 @@ def step(ticks: Any, count: int, state: Any, parameters: Any, outbox: Any) -> in
         count: how many of them to take.
         state: a ROW array, one row a symbol.
         parameters: a PARAMETERS array of length 1.
-        outbox: an OUTBOX array of length 1. Its signals are written from the start; what finds no room is counted.
+        outbox: an OUTBOX array of length 1. Its signals and closings are written from the start; what finds no room is
+            counted.
 
     Returns:
         How many signals were written.
     """
     outbox[0].written = 0
+    outbox[0].closed = 0
     for position in range(count):
         tick = ticks[position]
         if tick.symbol < state.shape[0]:
@@ -238,6 +254,16 @@ def fits(row: Any, bar: Any, parameters: Any) -> bool:
     """True for a bar that stands between the last closed one and the forming one."""
     is_before = row.forming.trades == 0 or end_of(bar, parameters) <= row.forming.start_ns
     return bool(bar.start_ns >= row.closed_ns and is_before)
+
+
+@inlined
+def take_bar(row: Any, bar: Any, parameters: Any, outbox: Any) -> None:
+    """Take a closed bar as it is, if it is possible and fits; otherwise count it."""
+    if bar_holds(bar) and fits(row, bar, parameters):
+        close_bar(row, bar, parameters, outbox)
+        row.start_ns = max(row.start_ns, row.closed_ns)
+    else:
+        outbox.bars_refused += 1
 
 
 @compiled(
@@ -269,15 +295,10 @@ def take_bars(bars: Any, symbols: Any, count: int, state: Any, parameters: Any, 
         How many signals were written.
     """
     outbox[0].written = 0
+    outbox[0].closed = 0
     for position in range(count):
         if symbols[position] >= state.shape[0]:
             outbox[0].strays += 1
             continue
-        row, bar = state[symbols[position]], bars[position]
-        if not bar_holds(bar) or not fits(row, bar, parameters[0]):
-            outbox[0].bars_refused += 1
-            continue
-        close_bar(row, bar, parameters[0])
-        propose_entry(row, bar, parameters[0], outbox[0])
-        row.start_ns = max(row.start_ns, row.closed_ns)
+        take_bar(state[symbols[position]], bars[position], parameters[0], outbox[0])
     return outbox[0].written  # type: ignore[no-any-return]

@@ -57,7 +57,19 @@ SeedOption = Annotated[int, typer.Option("--seed", help="Of the synthetic market
 SymbolsOption = Annotated[
     str | None, typer.Option("--symbols", help="Separated by commas, or a number of them.")
 ]
+StrategyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--strategy",
+        help="breakout, smc, or package.module:Class, in place of the configured ones.",
+        show_default=False,
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+VenueOption = Annotated[str | None, typer.Option("--venue", help="sim, binance-testnet or custom.")]
+LoadOption = Annotated[
+    int, typer.Option("--load", min=0, help="Ticks a second of an even market, for measuring.")
+]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="A chattier log.")]
 
 
@@ -71,13 +83,13 @@ def main(context: typer.Context) -> None:
 @app.command()
 def run(
     config: ConfigOption = None,
-    venue: Annotated[
-        str | None, typer.Option("--venue", help="sim, binance-testnet or custom.")
-    ] = None,
+    venue: VenueOption = None,
     for_: ForOption = None,
     seed: SeedOption = 7,
     symbols: SymbolsOption = None,
+    strategy: StrategyOption = None,
     port: Annotated[int, typer.Option("--port", help="Of the shipped exchange.")] = 0,
+    load: LoadOption = 0,
     live: Annotated[bool, typer.Option("--live", help="Trade real money.")] = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -89,8 +101,8 @@ def run(
 
         if live:
             raise Refused("--live: this version does not trade real money; see README, Limits")
-        settings = _settings(config, venue, symbols)
-        options = RunOptions(settings, "paper", seed, _seconds(for_), port=port)
+        settings = _settings(config, venue, symbols, strategy)
+        options = RunOptions(settings, "paper", seed, _seconds(for_), port=port, load=load)
         return _trade(options, as_json=as_json)
 
     _finish(go, as_json=as_json, verbose=verbose)
@@ -101,6 +113,7 @@ def replay(
     recordings: Annotated[list[Path], typer.Argument(help="Recorded frames, gzipped.")],
     speed: Annotated[str, typer.Option("--speed", help="1x, 20x, … or max.")] = "1x",
     config: ConfigOption = None,
+    strategy: StrategyOption = None,
     for_: ForOption = None,
     seed: SeedOption = 7,
     port: Annotated[int, typer.Option("--port", help="Of the shipped exchange.")] = 0,
@@ -113,7 +126,7 @@ def replay(
         from aegis.ops.run import RunOptions
 
         _speed(speed)
-        settings = _settings(config, "sim", None)
+        settings = _settings(config, "sim", None, strategy)
         # A replay waits for its reader: it is about the record, not about keeping up with it.
         settings = attrs.evolve(
             settings, feed=attrs.evolve(settings.feed, lossless=True, history_bars=0)
@@ -135,6 +148,7 @@ def exchange(
         list[Path] | None, typer.Option("--recording", help="Serve this instead of a market.")
     ] = None,
     speed: Annotated[str, typer.Option("--speed", help="Of a recording: 1x … or max.")] = "1x",
+    load: LoadOption = 0,
     child: Annotated[bool, typer.Option("--child", hidden=True)] = False,
     as_json: JsonOption = False,  # noqa: ARG001  # what it prints is JSON in any case
 ) -> None:
@@ -149,6 +163,7 @@ def exchange(
             symbols=_symbols(symbols) if symbols is not None else DEFAULT_SYMBOLS,
             recordings=tuple(recording or ()),
             speed=_speed(speed) or MAX_SPEED,
+            load=load,
         )
 
     try:
@@ -157,6 +172,40 @@ def exchange(
         _tell(f"refused: {why}")
         code = Exit.USAGE
     raise SystemExit(int(code))
+
+
+@app.command()
+def verify(
+    only: Annotated[
+        str | None, typer.Option("--only", help="Parts, separated by commas; all without it.")
+    ] = None,
+    for_: Annotated[str, typer.Option("--for", help="How long to trade under load.")] = "10s",
+    as_json: JsonOption = False,
+) -> None:
+    """Measure what the engine promises, on this machine, line by line."""
+
+    def go() -> dict[str, Any]:
+        from aegis.ops import checks
+
+        return checks.verify(only, _seconds(for_) or 0.0, as_json=as_json)
+
+    _finish(go, as_json=as_json, show=False)
+
+
+@app.command()
+def doctor(
+    config: ConfigOption = None,
+    venue: VenueOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at this machine: what is wrong, and what to do."""
+
+    def go() -> dict[str, Any]:
+        from aegis.ops import checks
+
+        return checks.doctor(_settings(config, venue, None, None), as_json=as_json)
+
+    _finish(go, as_json=as_json, show=False)
 
 
 @journal_app.command("verify")
@@ -192,9 +241,11 @@ def journal_show(path: Path, as_json: JsonOption = False) -> None:
     _finish(go, as_json=as_json)
 
 
-def _settings(path: Path | None, venue: str | None, symbols: str | None) -> Any:
+def _settings(
+    path: Path | None, venue: str | None, symbols: str | None, strategy: str | None
+) -> Any:
     """The configuration, with the command line's word over the file's."""
-    from aegis.config import VENUES, Config, load
+    from aegis.config import VENUES, Config, StrategyConfig, load
 
     settings = load(path) if path is not None else Config()
     if venue is not None:
@@ -204,6 +255,8 @@ def _settings(path: Path | None, venue: str | None, symbols: str | None) -> Any:
         settings = attrs.evolve(settings, venue=attrs.evolve(settings.venue, name=chosen_venue))
     if symbols is not None:
         settings = attrs.evolve(settings, symbols=_symbols(symbols))
+    if strategy is not None:
+        settings = attrs.evolve(settings, strategies=(StrategyConfig(strategy),))
     return settings
 
 
@@ -264,8 +317,9 @@ def _finish(
     *,
     as_json: bool,
     verbose: bool = False,
+    show: bool = True,
 ) -> NoReturn:
-    """Do it, print the result, and leave with the exit code that fits."""
+    """Do it, print the result unless people have seen it already, and leave with the exit code that fits."""
     from aegis.ops.log import set_up_log
 
     set_up_log(verbose=verbose, as_json=as_json)
@@ -281,10 +335,9 @@ def _finish(
         _tell("stopped at once")
         code = Exit.FAULT
     else:
-        code = Exit.DONE
-        if result is not None:
+        code = Exit.DONE if result is None or _holds(result) else Exit.CHECK
+        if result is not None and (as_json or show):
             _print(result, as_json=as_json)
-            code = Exit.DONE if _holds(result) else Exit.CHECK
     gc.freeze()  # there is nothing left to collect, and looking at all of it takes the interpreter a second
     raise SystemExit(int(code))
 
@@ -292,7 +345,8 @@ def _finish(
 def _holds(result: dict[str, Any]) -> bool:
     """Whether every check that a result carries held."""
     clean = result.get("clean", {})
-    return bool(result.get("reconciled", True)) and not any(clean.values())
+    kept = (result.get(check, True) for check in ("reconciled", "verified", "healthy"))
+    return all(kept) and not any(clean.values())
 
 
 def _first(group: BaseExceptionGroup[Any]) -> str:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    closing,
+    nullcontext,
+    suppress,
+)
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -20,11 +26,13 @@ from aegis.errors import Refused, Unavailable
 from aegis.kernel.clock import SystemClock, process_started_ns
 from aegis.kernel.process import Child, own_children
 from aegis.kernel_cache import is_warm, mark_warm
+from aegis.market.book_top import BOOK_TOP
 from aegis.market.records import TICK
 from aegis.ops.screen import Screen
 from aegis.ops.shipped_exchange import ShippedExchange, arguments, attend_exchange
 from aegis.ops.summary import Clean, RunFacts, brain_ticks, summarise
 from aegis.shm import Ring
+from aegis.shm.board import Board
 from aegis.store.journal import Journal
 from aegis.venue.addresses import TESTNET, Addresses
 from aegis.venue.signing import Credentials
@@ -37,6 +45,8 @@ __all__ = ["RunOptions", "run"]
 _DRAIN_S: Final = 30.0
 _STOP_GRACE_S: Final = 1.0
 _POLL_S: Final = 0.02
+_RECORDED_MAX: Final = 1024
+"""Symbols in the recordings of a replay that keeps order books."""
 
 _log = structlog.get_logger(__name__)
 
@@ -52,6 +62,8 @@ class RunOptions:
     recordings: tuple[Path, ...] = ()
     speed: str = "1x"
     port: int = 0
+    load: int = 0
+    """Ticks a second of an even market, for measuring; 0: a lively one."""
 
 
 @attrs.define
@@ -89,13 +101,17 @@ async def run(options: RunOptions, screen: Screen) -> dict[str, Any] | None:
 async def _trade(options: RunOptions, ending: _Ending, screen: Screen) -> None:
     """Open the exchange and the engine, trade until asked to end, and wind down."""
     clock = SystemClock()
+    if not options.recordings:  # whose symbols are not known yet
+        _check_strategies(options.config)
     path = _journal_path(options, clock.wall_ns())
     with (
         closing(Journal(path)) as journal,
         Ring.create(TICK, options.config.feed.ring_capacity) as ring,
+        _board(options) as board,
     ):
         _compile_kernels()
-        async with _open_venue(options, ring) as venue:
+        pass_fds = ring.pass_fds if board is None else (*ring.pass_fds, board.fd)
+        async with _open_venue(options, pass_fds) as venue:
             open_engine = _load_engine()
             async with open_engine(
                 venue.config,
@@ -103,10 +119,10 @@ async def _trade(options: RunOptions, ending: _Ending, screen: Screen) -> None:
                 venue.credentials,
                 journal,
                 ring=ring,
+                board=board,
                 worker=venue.worker,
                 seed=options.seed,
             ) as engine:
-                gc.freeze()  # what is here now stays: the collector need not look at it again
                 began_ns = clock.monotonic_ns()
                 with screen:
                     await _until_asked(engine, venue.shipped, options, ending, screen)
@@ -122,6 +138,14 @@ async def _trade(options: RunOptions, ending: _Ending, screen: Screen) -> None:
         ended_by=ending.by,
     )
     ending.result = facts, report
+
+
+def _board(options: RunOptions) -> AbstractContextManager[Board | None]:
+    """A board for the order books, if there are to be any; which symbols a recording has is not known yet."""
+    config = options.config
+    if not config.feed.depth:
+        return nullcontext()
+    return Board.create(BOOK_TOP, _RECORDED_MAX if options.recordings else len(config.symbols))
 
 
 async def _obey(signals: Any, ending: _Ending, everything: trio.CancelScope) -> None:
@@ -150,7 +174,7 @@ class _Venue:
 
 
 @asynccontextmanager
-async def _open_venue(options: RunOptions, ring: Ring) -> AsyncIterator[_Venue]:
+async def _open_venue(options: RunOptions, pass_fds: tuple[int, ...]) -> AsyncIterator[_Venue]:
     """Make an exchange available, and a worker for it: they start while the engine is still loading."""
     config = options.config
     if config.venue.name == "sim":
@@ -160,8 +184,9 @@ async def _open_venue(options: RunOptions, ring: Ring) -> AsyncIterator[_Venue]:
             recordings=options.recordings,
             speed=options.speed,
             port=options.port,
+            load=options.load,
         )
-        async with _held(Child(command)) as exchange, _held(start_worker(ring.pass_fds)) as worker:
+        async with _held(Child(command)) as exchange, _held(start_worker(pass_fds)) as worker:
             _load_engine()
             async with attend_exchange(exchange) as shipped:
                 yield _at_shipped(config, shipped, worker)
@@ -172,7 +197,7 @@ async def _open_venue(options: RunOptions, ring: Ring) -> AsyncIterator[_Venue]:
         if not addresses.rest or not addresses.streams:
             raise Refused("venue.rest_url and venue.streams_url are needed for the venue 'custom'")
     credentials = Credentials.from_environment()
-    async with _held(start_worker(ring.pass_fds)) as worker:
+    async with _held(start_worker(pass_fds)) as worker:
         yield _Venue(addresses, credentials, config, worker, None)
 
 
@@ -204,6 +229,13 @@ def _load_engine() -> Callable[..., AbstractAsyncContextManager[Engine]]:
     from aegis.engine import open_engine  # noqa: PLC0415  # importing is what this is for
 
     return open_engine
+
+
+def _check_strategies(config: Config) -> None:
+    """Whatever is wrong with a strategy is said before anything is started."""
+    from aegis.playbook import read_playbook  # noqa: PLC0415  # it imports numba
+
+    read_playbook(config)
 
 
 def _compile_kernels() -> None:

@@ -56,8 +56,9 @@ class PlainLines(Silent):
         executor, brain = report.executor, report.brain
         print(
             f"{elapsed_s:6.1f}s  ticks {brain_ticks(report):>9,}  bars {brain.counts['bars']:>7,}"
-            f"  signals {brain.proposed:>5}  fills {executor.fills:>4}"
-            f"  equity {_equity(report):,.2f}  tick→order p50 {executor.tick_to_order_us.p50} us",
+            f"  signals {report.proposed:>5}  fills {executor.fills:>4}"
+            f"  equity {_equity(report):,.2f}"
+            f"  tick→order p50 {executor.times.tick_to_order_us.p50} us",
             flush=True,
         )
 
@@ -90,7 +91,7 @@ def _figures(report: EngineReport) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 3, 0, 0))
     rows = (
         ("ticks", f"{brain_ticks(report):,}", "lost", f"{brain.ticks_lost + report.feed.dropped}"),
-        ("bars", f"{brain.counts['bars']:,}", "signals", f"{brain.proposed:,}"),
+        ("bars", f"{brain.counts['bars']:,}", "signals", f"{report.proposed:,}"),
         ("approved", f"{gate.approved}", "refused", f"{gate.refused}"),
         ("orders", f"{executor.sent}", "fills", f"{executor.fills}"),
         ("equity", f"{_equity(report):,.2f}", "fees", f"{executor.fees:,.2f}"),
@@ -99,7 +100,7 @@ def _figures(report: EngineReport) -> Table:
             "tick → signal",
             f"{brain.tick_to_signal_us.p50} / {brain.tick_to_signal_us.p99} us",
             "tick → order",
-            f"{executor.tick_to_order_us.p50} / {executor.tick_to_order_us.p99} us",
+            f"{executor.times.tick_to_order_us.p50} / {executor.times.tick_to_order_us.p99} us",
         ),
     )
     for row in rows:

@@ -68,13 +68,21 @@ class ShippedExchange:
 
 
 def arguments(
-    *, seed: int, symbols: Sequence[str], recordings: Sequence[Path], speed: str, port: int
+    *,
+    seed: int,
+    symbols: Sequence[str] = (),
+    recordings: Sequence[Path] = (),
+    speed: str = "1x",
+    port: int = 0,
+    load: int = 0,
 ) -> list[str]:
     """The command line of the exchange."""
     line = [sys.executable, "-m", "aegis", "exchange", "--json", "--child"]
     line += ["--port", str(port), "--seed", str(seed)]
     if symbols:
         line += ["--symbols", ",".join(symbols)]
+    if load:
+        line += ["--load", str(load)]
     if recordings:
         line += ["--speed", speed, *(f"--recording={path}" for path in recordings)]
     return line

@@ -63,9 +63,12 @@ def summarise(facts: RunFacts, report: EngineReport, clean: Clean) -> dict[str, 
         **_money(report),
         "latency_us": {
             "tick_to_signal": attrs.asdict(report.brain.tick_to_signal_us),
-            "signal_to_order": attrs.asdict(report.executor.signal_to_order_us),
-            "tick_to_order": attrs.asdict(report.executor.tick_to_order_us),
+            **{
+                name.removesuffix("_us"): each
+                for name, each in attrs.asdict(report.executor.times).items()
+            },
         },
+        "garbage": _garbage(report),
         "journal": attrs.asdict(report.scribe),
         "reconciled": bool(reconciliation and reconciliation.agreed and report.journal_agrees),
         "differences": _differences(report),
@@ -100,15 +103,16 @@ def _market(report: EngineReport) -> dict[str, Any]:
 
 def _trading(report: EngineReport) -> dict[str, Any]:
     """What was made of it. Every signal is counted once: proposed is the sum of the other four."""
-    gate, brain, executor = report.gate, report.brain, report.executor
+    gate, executor = report.gate, report.executor
     return {
         "signals": {
-            "proposed": brain.proposed,
+            "proposed": report.proposed,
             "approved": gate.approved,
             "refused": gate.refused,
-            "expired": gate.expired + brain.unsent,
-            "superseded": brain.superseded,
+            "expired": gate.expired + report.unsent,
+            "superseded": report.superseded,
         },
+        "strategies": _strategies(report),
         "refusals": gate.refusals,
         "orders": {
             "sent": executor.sent,
@@ -126,6 +130,21 @@ def _trading(report: EngineReport) -> dict[str, Any]:
             }
             for symbol, position in executor.positions.items()
         },
+    }
+
+
+def _strategies(report: EngineReport) -> dict[str, Any]:
+    """Each strategy that proposed something, or looked at a bar, by its name."""
+    compiled = {name: {"proposed": count} for name, count in report.brain.by_rule.items()}
+    return compiled | {
+        each.name: {
+            "bars": each.bars,
+            "proposed": each.proposed,
+            "withheld": each.withheld,
+            "quarantined": each.quarantined,
+            "on_bar_us": attrs.asdict(each.on_bar_us),
+        }
+        for each in report.strategists
     }
 
 
@@ -157,6 +176,18 @@ def _money(report: EngineReport) -> dict[str, Any]:
             "unrealised": plain(open_profit.quantize(_CENT)),
             "fees": plain(executor.fees.quantize(_CENT)),
         },
+    }
+
+
+def _garbage(report: EngineReport) -> dict[str, Any]:
+    """What the interpreter's collector did, and what it was given to do."""
+    garbage, ticks = report.garbage, brain_ticks(report)
+    return {
+        "collections": {"idle": list(garbage.idle), "busy": list(garbage.busy)},
+        "pause_us": attrs.asdict(garbage.pause_us),
+        "freed": garbage.freed,
+        "objects": garbage.objects,
+        "objects_a_tick": round(garbage.objects / ticks, 4) if ticks else None,
     }
 
 

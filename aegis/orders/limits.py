@@ -37,6 +37,7 @@ class Reason(Enum):
     MAX_POSITION = "max_position"
     MAX_GROSS = "max_gross"
     STOP_ON_WRONG_SIDE = "stop_on_wrong_side"
+    TARGET_ON_WRONG_SIDE = "target_on_wrong_side"
 
 
 @attrs.frozen
@@ -72,6 +73,8 @@ class Wish:
     price: Decimal
     stop_price: Decimal | None
     data_age_us: int
+    target_price: Decimal | None = None
+    strategy: str = ""
 
 
 @attrs.define
@@ -150,9 +153,10 @@ def _judge_entry(
     if held * side.sign > 0:
         return Refusal(Reason.POSITION_HELD, f"{plain_side(held)} {wish.symbol} is held already")
     checks.append("position_held")
-    if wish.stop_price is not None and (wish.price - wish.stop_price) * side.sign <= 0:
-        return Refusal(Reason.STOP_ON_WRONG_SIDE, f"stop {wish.stop_price} at {wish.price}")
-    checks.append("stop_side")
+    misplaced = _misplaced(wish, side)
+    if misplaced is not None:
+        return misplaced
+    checks += ["stop_side", "target_side"]
     entry = instrument.whole_quantity(limits.order_notional / wish.price)
     if entry * wish.price < instrument.min_notional:
         return Refusal(Reason.DUST, f"{entry} of {wish.symbol} is below the minimum notional")
@@ -182,7 +186,18 @@ def _judge_entry(
         signal_id=wish.signal_id,
         checks=tuple(checks),
         data_age_us=wish.data_age_us,
+        target_price=wish.target_price,
+        strategy=wish.strategy,
     )
+
+
+def _misplaced(wish: Wish, side: Side) -> Refusal | None:
+    """A stop that is not on the losing side of the price, or a target that is not on the winning one."""
+    if wish.stop_price is not None and (wish.price - wish.stop_price) * side.sign <= 0:
+        return Refusal(Reason.STOP_ON_WRONG_SIDE, f"stop {wish.stop_price} at {wish.price}")
+    if wish.target_price is not None and (wish.target_price - wish.price) * side.sign <= 0:
+        return Refusal(Reason.TARGET_ON_WRONG_SIDE, f"target {wish.target_price} at {wish.price}")
+    return None
 
 
 def _closing_ticket(
@@ -202,6 +217,7 @@ def _closing_ticket(
         signal_id=wish.signal_id,
         checks=checks,
         data_age_us=wish.data_age_us,
+        strategy=wish.strategy,
     )
 
 

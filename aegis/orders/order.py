@@ -33,6 +33,10 @@ class Ticket:
     checks: tuple[str, ...]
     """The names of the rules it passed, in order."""
     data_age_us: int
+    target_price: Decimal | None = None
+    """Where that position takes its profit, if anywhere."""
+    strategy: str = ""
+    """Which wanted it; none for a stop, a target, or the end of a run."""
 
 
 @attrs.frozen
@@ -66,6 +70,8 @@ class Order:
     reduce_only: bool
     stop_price: Decimal | None = None
     """Where the position that it opens is given up."""
+    target_price: Decimal | None = None
+    """Where that position takes its profit."""
     state: OrderState = OrderState.INTENDED
     filled: Decimal = ZERO
     trade_ids: frozenset[int] = frozenset()
@@ -80,6 +86,7 @@ class Order:
             ticket.quantity,
             ticket.reduce_only,
             ticket.stop_price,
+            ticket.target_price,
         )
 
     @property

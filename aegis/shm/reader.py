@@ -86,6 +86,15 @@ class Reader:
         self._release = partial(entry_points.release, handle)
 
     @property
+    def bell_fd(self) -> int:
+        """The eventfd that wakes this reader, for compiled code that sleeps (`slumber`); -1 where there is none."""
+        return self._bell.fd
+
+    def wake(self) -> None:
+        """Wake whoever sleeps with this reader, for a reason of one's own. From any thread."""
+        self._bell.ring()
+
+    @property
     def handle(self) -> int:
         """For `aegis.shm.reading.walk` and its neighbours in compiled code, until this reader is closed."""
         return closed() if self.read_into is closed else self._block.handle

@@ -85,6 +85,11 @@ class Bell:
         if fd is not None:
             self._poll.register(fd, select.POLLIN)
 
+    @property
+    def fd(self) -> int:
+        """The eventfd; -1 where there is none."""
+        return -1 if self._fd is None else self._fd
+
     def ring(self) -> None:
         """Wake whoever listens."""
         if self._fd is not None:

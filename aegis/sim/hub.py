@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
 
 import msgspec
 import trio
@@ -11,7 +11,7 @@ import trio
 from aegis.sim.frames import combined, text_frame
 from aegis.sim.routes import Route, route_of
 
-__all__ = ["Hub", "Subscriber"]
+__all__ = ["Hub", "Spoken", "Subscriber"]
 
 
 class Subscriber(Protocol):
@@ -26,6 +26,14 @@ class Subscriber(Protocol):
 
     async def drained(self, size: int) -> None:
         """Wait until no more than so many bytes are queued, or the connection is gone."""
+
+
+class Spoken(NamedTuple):
+    """A finished frame of a stream, in both of its forms."""
+
+    name: str
+    combined: bytes
+    alone: bytes
 
 
 class Hub:
@@ -75,6 +83,22 @@ class Hub:
         """Send a payload to everyone who hears a stream, in the form that each asked for."""
         for each in self._hearers(name):
             each.send(text_frame(combined(name, payload) if each.combined else payload))
+
+    def publish_together(self, frames: Iterable[Spoken], filled: Callable[[bytes], bytes]) -> None:
+        """Send many frames at once: to each connection those that it hears, in one piece.
+
+        Args:
+            frames: in order.
+            filled: gives a piece what its frames leave open.
+        """
+        pieces: dict[Subscriber, list[bytes]] = {}
+        for name, combined_frame, alone in frames:
+            if name not in self.silent:
+                for each in self._subscribers.get(name, ()):
+                    frame = combined_frame if each.combined else alone
+                    pieces.setdefault(each, []).append(frame)
+        for subscriber, piece in pieces.items():
+            subscriber.send(filled(b"".join(piece)))
 
     def publish_recorded(self, name: str, frame: bytes, payload: msgspec.Raw) -> None:
         """Send a recorded combined frame as it was recorded; its payload alone to those who asked for that."""

@@ -32,5 +32,7 @@ class ExchangeOptions:
     api_key: str = PAPER_KEY
     api_secret: str = attrs.field(default=PAPER_SECRET, repr=False)
     rate: TapeRate = attrs.field(factory=TapeRate)
+    load: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    """Ticks a second of an even market, for measuring; 0: a lively one."""
     sockets: SocketTerms = attrs.field(factory=SocketTerms)
     weight_a_minute: int = 2400

@@ -22,6 +22,7 @@ from aegis.sim.faults import Faults, spoilt
 from aegis.sim.http1 import HttpReply, HttpRequest, serve_http
 from aegis.sim.hub import Hub
 from aegis.sim.listen_keys import ListenKeys
+from aegis.sim.load import Load
 from aegis.sim.market_endpoints import next_funding_ms
 from aegis.sim.options import ExchangeOptions
 from aegis.sim.order import Trade
@@ -44,7 +45,7 @@ _HOUSEKEEPING_S = 0.01  # how often the venue looks at its countdowns (§11.7)
 
 
 class _Market(Protocol):
-    """What drives the venue: a synthetic market or a replay."""
+    """What drives the venue: a synthetic market, an even one, or a replay."""
 
     async def run(self, wall_ms: WallMs) -> None:
         """Make quotes and trades happen."""
@@ -79,6 +80,9 @@ class Server:
             self._market = self.replay = Replay(
                 recordings, found.driving, self.exchange, self.hub, options.speed
             )
+        elif options.load:
+            self._market = Load(self.exchange, self.hub, options.seed, options.load)
+            self._market.open(wall_ms())
         else:
             self._market = Synthetic(self.exchange, self.hub, options.seed, options.rate)
             self._market.open(wall_ms())

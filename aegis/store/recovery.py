@@ -45,7 +45,9 @@ def intended(client_id: str, ticket: Ticket) -> Entry:
             "limit": None if ticket.limit_price is None else plain(ticket.limit_price),
             "reference": plain(ticket.reference_price),
             "stop": None if ticket.stop_price is None else plain(ticket.stop_price),
+            "target": None if ticket.target_price is None else plain(ticket.target_price),
             "signal": ticket.signal_id,
+            "strategy": ticket.strategy,
             "checks": list(ticket.checks),
             "data_age_us": ticket.data_age_us,
         },
@@ -102,6 +104,8 @@ def _apply_intended(ledger: Ledger, body: dict[str, Any]) -> None:
             quantity=Decimal(body["quantity"]),
             reduce_only=body["reduce_only"],
             stop_price=None if body["stop"] is None else Decimal(body["stop"]),
+            # Journals of version 0.1 and before have no targets.
+            target_price=None if body.get("target") is None else Decimal(body["target"]),
         )
     )
 

@@ -109,8 +109,9 @@ class BinanceRest:
             throttled = outcome.Unavailable("our own order throttle is empty")
             return Placed(throttled, self._clock.monotonic_ns(), cutoff_ms)
         url = f"/fapi/v1/order?{self._sign(params)}"
-        sent_ns = self._clock.monotonic_ns()
-        return Placed(await self._mutate("POST", url), sent_ns, cutoff_ms)
+        on_the_wire = _Departure(self._clock)
+        placed = await self._mutate("POST", url, on_the_wire)
+        return Placed(placed, on_the_wire.sent_ns, cutoff_ms)
 
     async def cancel(self, symbol: str, client_id: str) -> outcome.Outcome:
         """Ask to cancel an order."""
@@ -177,10 +178,13 @@ class BinanceRest:
         timed = {**params, "recvWindow": RECV_WINDOW_MS, "timestamp": self.exchange_ms()}
         return self._credentials.signed(timed)
 
-    async def _mutate(self, method: str, url: str) -> outcome.Outcome:
+    async def _mutate(
+        self, method: str, url: str, departure: _Departure | None = None
+    ) -> outcome.Outcome:
         """A request that changes something: every way to fail is an outcome."""
+        watched = {} if departure is None else {"trace": departure.note}
         try:
-            response = await self._http.request(method, url)
+            response = await self._http.request(method, url, extensions=watched)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as why:
             return outcome.Unavailable(f"nothing was sent: {why!r}")
         except httpx.HTTPError as why:
@@ -219,6 +223,19 @@ class BinanceRest:
                 raise _NoSuchOrder
             raise Refused(f"{method} {path}: {answer.code} {answer.message}")
         raise Unavailable(f"{method} {path}: HTTP {response.status_code}")
+
+
+class _Departure:
+    """When a request left: once all of it was given to the system, or when it was to be sent if that is not known."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.sent_ns = clock.monotonic_ns()
+
+    async def note(self, event: str, _: Mapping[str, object]) -> None:
+        """Take an event of the HTTP library."""
+        if event == "http11.send_request_headers.complete":  # an order has no body
+            self.sent_ns = self._clock.monotonic_ns()
 
 
 def _server_ms(body: bytes) -> int:

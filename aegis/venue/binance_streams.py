@@ -18,6 +18,7 @@ from aegis.errors import Refused
 __all__ = [
     "Route",
     "by_route",
+    "depth_streams",
     "kind_of",
     "market_url",
     "private_url",
@@ -77,6 +78,12 @@ def tick_streams(symbols: Iterable[str], trade_stream: str) -> list[str]:
     """The streams that make ticks: the best quotes, the trades and the mark prices of every symbol."""
     kinds = ("bookTicker", trade_stream, "markPrice@1s")
     return [f"{symbol.lower()}@{kind}" for symbol in symbols for kind in kinds]
+
+
+def depth_streams(symbols: Iterable[str], speed: str) -> list[str]:
+    """The streams that tell of changes in the order books of the symbols; 250 ms is what goes without saying."""
+    suffix = "" if speed == "250ms" else f"@{speed}"
+    return [f"{symbol.lower()}@depth{suffix}" for symbol in symbols]
 
 
 def by_route(streams: Iterable[str]) -> dict[Route, list[str]]:

@@ -23,7 +23,7 @@ class Placed:
 
     outcome: Outcome
     sent_ns: int
-    """Monotonic, just before the request was handed to the transport."""
+    """Monotonic, when its last byte had been given to the system; just before the request where that is not known."""
     cutoff_ms: int
     """Exchange time after which the request, if not seen by then, can no longer be executed."""
 

@@ -546,6 +546,35 @@ async def test_position_keeps_its_stop_while_its_reversal_is_refused(
         assert last.stop_price == Decimal(49_000)
 
 
+async def test_target_of_an_entry_guards_its_position(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """The followers hear the target with the stop, on the tick that is no worse; the journal knows whose idea it was."""
+    path = tmp_path / "j.db"
+    async with open_desk(path) as desk:
+        await desk.propose(target=51_000.04, strategy="smc")
+        await desk.fill(0)
+        accepted, last = (desk.follower.expect(OrderChanged) for _ in range(2))
+        assert (accepted.stop_price, accepted.target_price) == (None, None)
+        assert (last.stop_price, last.target_price) == (Decimal(49_000), Decimal("51000.1"))
+        await desk.kit.advance(0.01)
+        (intended,) = [row for row in read_rows(path) if row.kind == "order_intended"]
+        assert intended.decoded()["strategy"] == "smc"
+    (order,) = recovery.fold(read_rows(path)).orders.values()
+    assert order.target_price == Decimal("51000.1")
+
+
+async def test_target_on_the_wrong_side_is_refused(mock_clock: MockClock, tmp_path: Path) -> None:
+    """A long that would take its profit below its price is no wish to be granted; the refusal names the strategy."""
+    path = tmp_path / "j.db"
+    async with open_desk(path) as desk:
+        await desk.propose(target=49_500.0, strategy="odd")
+        assert (await desk.verdicts()).refusals == {"target_on_wrong_side": 1}
+        await desk.kit.advance(0.01)
+    (refused,) = [row.decoded() for row in read_rows(path) if row.kind == "signal_refused"]
+    assert (refused["strategy"], refused["reason"]) == ("odd", "target_on_wrong_side")
+
+
 async def test_order_over_with_a_missing_fill_is_asked_for(
     mock_clock: MockClock, tmp_path: Path
 ) -> None:

@@ -12,12 +12,14 @@ import attrs
 import pytest
 import trio
 
-from aegis.config import Config, FeedConfig, RunConfig
+from aegis.config import Config, FeedConfig, RunConfig, StrategyConfig
 from aegis.engine import Engine, EngineReport, open_engine
 from aegis.errors import Refused
 from aegis.kernel.clock import SystemClock
 from aegis.kernel.process import own_children
 from aegis.market.parameters import Parameters
+from aegis.market.strategy import NoParameters, Proposal, Strategy
+from aegis.market.view import View
 from aegis.sim import ExchangeOptions, OrderFaultKind, Server, serve_exchange
 from aegis.sim.invariants import check_venue
 from aegis.sim.routes import Route
@@ -131,6 +133,49 @@ async def test_engine_keeps_its_positions_when_told_to(tmp_path: Path) -> None:
         report = await engine.wind_down("test")
         assert report.executor.positions
         assert_books_agree(server, report, journal)
+
+
+class Fickle(Strategy[NoParameters]):
+    """Turns from long to short and back with a target near by, and cannot bear one of the symbols."""
+
+    def on_bar(self, view: View) -> Proposal | None:
+        """Want the other side."""
+        if view.symbol == SYMBOLS[1]:
+            raise ValueError("not this one")
+        side = -1 if view.position.side > 0 else 1
+        stop, target = view.close * (1 - 0.01 * side), view.close * (1 + 0.0002 * side)
+        return Proposal.entry(side, stop=stop, target=target, reason="the other side")
+
+
+async def test_engine_trades_several_strategies_at_once(tmp_path: Path) -> None:
+    """A compiled one and two in plain Python, one of which fails on a symbol: every signal is accounted for by name."""
+    journal = tmp_path / "j.db"
+    strategies = (
+        StrategyConfig("breakout", symbols=SYMBOLS[3:]),
+        StrategyConfig(f"{__name__}:Fickle", symbols=SYMBOLS[:3]),
+        StrategyConfig("smc", interval_ms=200, parameters={"reward": 0.1, "discount": 1.0}),
+    )
+    async with trading(journal, attrs.evolve(CONFIG, strategies=strategies)) as (server, engine):
+
+        def enough(report: EngineReport) -> bool:
+            fickle, smc = report.strategists
+            broke = report.brain.by_rule.get("breakout", 0)
+            return min(broke, fickle.proposed, smc.bars, report.executor.fills - 7) > 2
+
+        await until(engine, enough)
+        report = await engine.wind_down("test")
+        fickle, smc = report.strategists
+        assert fickle.quarantined == {SYMBOLS[1]: "ValueError: not this one"}
+        assert (smc.quarantined, report.brain.bars_unsent) == ({}, 0)
+        judged = report.gate.approved + report.gate.refused + report.gate.expired
+        assert report.proposed == judged + report.superseded + report.unsent
+        assert_books_agree(server, report, journal)
+    tickets = [row.decoded() for row in read_rows(journal) if row.kind == "order_intended"]
+    assert {"breakout", "fickle"} <= {ticket["strategy"] for ticket in tickets}
+    assert any(ticket["target"] for ticket in tickets if ticket["strategy"] == "fickle")
+    ours = {ticket["symbol"] for ticket in tickets if ticket["strategy"] == "fickle"}
+    assert ours <= {SYMBOLS[0], SYMBOLS[2]}
+    assert own_children() == []
 
 
 @pytest.mark.parametrize("fault", list(OrderFaultKind))

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import random
 import signal
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -47,6 +52,22 @@ async def test_two_systems_live_side_by_side(autojump_clock: MockClock) -> None:
             assert await twin.ask(Ping(2), timeout=1) == "other: 2"
         assert not twin.alive
         assert player.alive
+
+
+def test_two_runs_share_nothing() -> None:
+    """Two Trio runs in two threads have a system each, with the same names, at the same time."""
+    both_are_open = threading.Barrier(2)
+
+    async def main(number: int) -> str:
+        async with open_system(f"system {number}") as system:
+            player = await system.spawn(Player, name="player")
+            both_are_open.wait(timeout=10)
+            answer: str = await player.ask(Ping(number), timeout=10)
+            return answer
+
+    with ThreadPoolExecutor(2) as threads:
+        answers = list(threads.map(trio.run, [main, main], [1, 2]))
+    assert answers == ["system 1: 1", "system 2: 2"]
 
 
 @pytest.mark.trio
@@ -106,3 +127,13 @@ def test_kernel_keeps_its_rules(path: Path) -> None:
         assert "except Exception" not in source
     assert "except BaseException" not in source
     assert "except:" not in source
+
+
+@pytest.mark.parametrize("path", sorted(KERNEL.glob("*.py")), ids=lambda path: path.name)
+def test_kernel_keeps_nothing_global(path: Path) -> None:
+    """No module holds anything that one system could change for another."""
+    module = importlib.import_module(f"aegis.kernel.{path.stem}".removesuffix(".__init__"))
+    changeable = (list, dict, set, bytearray, deque, random.Random, trio.Event, trio.Lock)
+    own = {name: value for name, value in vars(module).items() if not name.startswith("__")}
+    assert [name for name, value in own.items() if isinstance(value, changeable)] == []
+    assert not any(isinstance(node, ast.Global) for node in ast.walk(ast.parse(path.read_text())))

@@ -75,6 +75,23 @@ def test_log_of_a_prefix_is_a_prefix_of_the_log(log_of: Any, walk_bars: Any, cut
     assert len(prefix) == (whole["known"] < cut).sum()
 
 
+def test_leaking_log_of_a_prefix_is_no_prefix(log_of: Any, walk_bars: Any) -> None:
+    """Ordered by the bar they are drawn at, events of a prefix lack what only later bars made known."""
+    bars, cut = walk_bars(11, 600), 333
+    whole, prefix = log_of(bars), log_of(bars[:cut])
+    assert len(prefix[prefix["drawn"] < cut]) < (whole["drawn"] < cut).sum()
+
+
+@pytest.mark.parametrize("cut", [700, 2_345])
+def test_log_of_real_candles_knows_no_future(log_of: Any, eurusd: Records, cut: int) -> None:
+    """On EURUSD, from its middle, the log up to a bar is the same bytes whether the data ends, goes on or turns to poison."""
+    bars = eurusd[10_000:13_000]
+    whole, prefix, poison = log_of(bars), log_of(bars[:cut]), log_of(poisoned(bars, cut))
+    assert whole.tobytes().startswith(prefix.tobytes())
+    assert poison.tobytes().startswith(prefix.tobytes())
+    assert len(prefix) == (whole["known"] < cut).sum() > 700
+
+
 @pytest.mark.parametrize("cut", [20, 100, 333])
 @pytest.mark.parametrize("field", ["indicators", "features", "session", "structure"])
 def test_poisoned_future_changes_no_past(trace: Any, walk_bars: Any, field: str, cut: int) -> None:

@@ -34,6 +34,15 @@ def test_quote_adds_what_came_and_left(
     assert analysis.row(0)["flow"]["order_flow"] == flow
 
 
+def test_flow_is_warm_with_the_second_quote(tape: Any, make_analysis: Any) -> None:
+    """The first quote has none to be compared with and adds nothing; the queue imbalance is known with it."""
+    tape.trade(0, 10.5).quote(1, 10.0, 11.0, sizes=(9.0, 3.0)).trade(1000, 10.5)
+    analysis = make_analysis()
+    analysis.step(tape.ticks())
+    flow = analysis.row(0)["flow"]
+    assert (flow["order_flow"], flow["queue"]) == (0.0, 0.5)
+
+
 def test_flow_starts_anew_with_each_bar(tape: Any, make_analysis: Any) -> None:
     """What came before a bar closed belongs to it, and not to the next one."""
     analysis = make_analysis()

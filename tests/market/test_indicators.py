@@ -264,6 +264,21 @@ def test_indicators_equal_ta_lib_anywhere(
     agree_with_ta_lib(indicators(bars), bars)
 
 
+@pytest.mark.parametrize("period", [2, 20, 63])
+def test_volatility_is_that_of_ta_lib_s_moments(
+    indicators: Any, walk_bars: Any, eurusd: Any, period: int
+) -> None:
+    """Realised volatility has no function of TA-Lib's: it is the root of the mean square that its VAR and SMA of log returns make."""
+    talib = pytest.importorskip("talib")
+    for bars in (walk_bars(3, 500), eurusd[:3000]):
+        got = indicators(bars, volatility_period=period)["volatility"]
+        returns = np.diff(np.log(bars["close"]))
+        # Scaled up: TA-Lib takes a variance below 1e-14 for none.
+        variance, mean = talib.VAR(returns * 1e4, period), talib.SMA(returns * 1e4, period)
+        expected = np.sqrt(variance + mean * mean) / 1e4
+        agree(got, np.concatenate(([np.nan], expected)), 1e-6, error=1e-7)
+
+
 @pytest.mark.parametrize("period", [2, 5, 63])
 def test_periods_are_taken(indicators: Any, walk_bars: Any, period: int) -> None:
     """Other periods than the default ones are TA-Lib's too."""

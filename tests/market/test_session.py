@@ -37,6 +37,19 @@ def test_vwap_is_value_over_volume_of_the_day(trace: Any, walk_bars: Any) -> Non
         assert np.isclose(vwap[index], today["value"].sum() / today["volume"].sum(), rtol=1e-12)
 
 
+def test_vwap_is_warm_with_the_first_trade_of_its_session(trace: Any, walk_bars: Any) -> None:
+    """It is known from the first bar that has volume on, and begins anew, known, with each session."""
+    bars = walk_bars(4, 60)
+    bars["volume"][:7] = bars["value"][:7] = 0.0
+    seen = trace(bars, "session", session_ms=600_000)
+    assert np.isnan(seen["vwap"]).tolist() == [True] * 7 + [False] * 53
+    first = bars["start_ns"] % 600_000_000_000 == 0
+    first[:7] = False
+    assert first.sum() > 3
+    own = bars["value"][first] / bars["volume"][first]
+    assert np.allclose(seen["vwap"][first], own, rtol=1e-15)
+
+
 def test_vwap_is_unknown_without_volume(trace: Any, make_bars: Any) -> None:
     """Candles without volume have no VWAP."""
     assert np.isnan(trace(make_bars(np.full((5, 4), 7.0), 0.0), "session")["vwap"]).all()

@@ -156,7 +156,8 @@ def pools(
                 if not distances or not min(distances) <= within * atr[bar]:
                     standing.append([pivot])
                     continue
-                pool = standing[int(np.argmin(distances))]
+                nearest = min(range(len(standing)), key=lambda n: (distances[n], -n))
+                pool = standing[nearest]
                 pool.append(pivot)
                 extreme = max((p.top for p in pool), key=lambda price: side * price)
                 what = "NEW" if len(pool) == 2 else "REVISED"
@@ -177,27 +178,51 @@ def test_events_equal_their_definitions(
     by_close: bool,
 ) -> None:
     """With ties and without, at every reach, the log holds what the definitions give, each at the bar it became known."""
-    bars = walk_bars(
-        seed, 300, grid
-    )  # more would overflow the rings, which the definitions do not know
+    # More bars would overflow the rings, which the definitions do not know.
+    bars = walk_bars(seed, 300, grid)
     got = events_of(bars, pivot_bars=reach, kept=64, block_by_close=by_close, pool_atr=0.3)
+    atr = trace(bars, "indicators")["atr"]
+    assert sorted(got) == sorted(by_definition(bars, atr, reach, by_close=by_close))
+    assert [event.known for event in got] == sorted(event.known for event in got)
+
+
+def by_definition(
+    bars: Bars, atr: NDArray[np.float64], reach: int, *, by_close: bool, within: float = 0.3
+) -> Iterator[Event]:
+    """Every event of bars, element by element."""
     found = list(pivots(bars, reach))
     broken = list(breaks(bars, found))
     created = list(blocks(bars, broken))
     opened = list(imbalances(bars))
-    atr = trace(bars, "indicators")["atr"]
-    expected = [
-        *found,
-        *legs(found),
-        *broken,
-        *created,
-        *opened,
-        *lives(bars, created, by_close=by_close),
-        *lives(bars, opened, by_close=False),
-        *pools(bars, found, atr, 0.3),
-    ]
+    yield from (*found, *legs(found), *broken, *created, *opened)
+    yield from lives(bars, created, by_close=by_close)
+    yield from lives(bars, opened, by_close=False)
+    yield from pools(bars, found, atr, within)
+
+
+@pytest.mark.parametrize("first", range(0, 24_000, 6_000))
+def test_events_of_real_candles_equal_their_definitions(
+    events_of: Any, eurusd: Bars, trace: Any, first: int
+) -> None:
+    """On EURUSD, from four places on, the brute-force search over the past finds every event, and no other."""
+    bars = eurusd[first : first + 1200]
+    got = events_of(bars, kept=64, pool_atr=1.0)
+    expected = by_definition(bars, trace(bars, "indicators")["atr"], 5, by_close=False, within=1.0)
     assert sorted(got) == sorted(expected)
-    assert [event.known for event in got] == sorted(event.known for event in got)
+    assert len(got) > 1000
+
+
+def test_events_of_a_recording_equal_their_definitions(
+    events_of: Any, make_analysis: Any, recorded_ticks: Bars, trace: Any
+) -> None:
+    """On the bars of one second that a recording of Binance makes, as well."""
+    analysis = make_analysis(interval_ms=1000)
+    analysis.step(recorded_ticks)
+    bars = analysis.bars(0)
+    got = events_of(bars, interval_ms=1000, kept=64, pool_atr=0.3, pivot_bars=3)
+    atr = trace(bars, "indicators", interval_ms=1000)["atr"]
+    assert sorted(got) == sorted(by_definition(bars, atr, 3, by_close=False))
+    assert len(got) > 200
 
 
 def test_break_is_never_before_its_pivot_is_known(walk_bars: Any) -> None:

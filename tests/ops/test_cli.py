@@ -219,6 +219,15 @@ def test_replay_of_a_real_recording(command: Command) -> None:
     assert summary["reconciled"] is True
 
 
+def test_replay_shows_a_strategy_every_bar(command: Command) -> None:
+    """A strategy in Python is asked about each bar of a recording, as fast as it comes."""
+    recording = recorded(command.folder / "frames.gz")
+    summary = command.trade("replay", str(recording), "--speed", "max", "--strategy", "smc")
+    assert summary["strategies"]["smc"]["bars"] == summary["bars"] > 100
+    assert summary["strategies"]["smc"]["quarantined"] == {}
+    assert summary["reconciled"] is True
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -229,6 +238,9 @@ def test_replay_of_a_real_recording(command: Command) -> None:
         (["run", "--for", "soon"], ["--for soon", "30s"]),
         (["run", "--venue", "nowhere"], ["nowhere", "binance-testnet"]),
         (["run", "--live"], ["--live"]),
+        (["run", "--strategy", "smcx"], ["strategies[0].class", "breakout, smc", "'smcx'"]),
+        (["run", "--strategy", "no_such:X"], ["no_such cannot be imported", "ModuleNotFound"]),
+        (["run", "--config", "told.toml"], ["strategies[0].parameters.rewrd", "reward"]),
         (["run", "--venue", "binance-testnet"], ["run.journal", "outlive"]),
         (["replay", "absent.gz"], ["absent.gz"]),
         (["replay", "key.toml"], ["key.toml", "gzip"]),
@@ -243,6 +255,7 @@ def test_bad_input_is_one_line_and_exit_2(
     folder = command.folder
     (folder / "key.toml").write_text("[limits]\norder_notinal = 5\n")
     (folder / "type.toml").write_text("[feed]\nlossless = 1\n")
+    (folder / "told.toml").write_text("[[strategies]]\nclass = 'smc'\nparameters.rewrd = 2\n")
     (folder / "file").touch()
     (folder / "folder.toml").write_text(f'[run]\njournal = "{folder}/file/j.db"\n')
     code, out, err = command.run(*arguments, "--json")

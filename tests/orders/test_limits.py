@@ -45,9 +45,19 @@ def test_limits_approve_an_entry_of_the_configured_worth() -> None:
     assert isinstance(ticket, Ticket)
     assert (ticket.side, ticket.quantity, ticket.reduce_only) == (Side.BUY, Decimal("0.020"), False)
     assert ticket.checks == (
-        *("in_flight", "data_age", "position_held", "stop_side"),
+        *("in_flight", "data_age", "position_held", "stop_side", "target_side"),
         *("min_notional", "max_quantity", "max_notional", "max_position", "max_gross"),
     )
+
+
+def test_limits_pass_on_the_target_and_the_strategy() -> None:
+    """A ticket says where the position takes its profit and who wanted it; a closing one, who wanted that."""
+    ticket = verdict(attrs.evolve(LONG, target_price=Decimal(50_001), strategy="smc"))
+    assert isinstance(ticket, Ticket)
+    assert (ticket.target_price, ticket.strategy) == (Decimal(50_001), "smc")
+    closing = verdict(attrs.evolve(EXIT, strategy="smc"), holding("0.02"))
+    assert isinstance(closing, Ticket)
+    assert (closing.target_price, closing.strategy) == (None, "smc")
 
 
 def test_limits_turn_an_opposite_position_with_one_order() -> None:
@@ -63,6 +73,7 @@ def test_limits_turn_an_opposite_position_with_one_order() -> None:
         (attrs.evolve(LONG, data_age_us=1_000_001), None, {}, Reason.STALE_DATA),
         (LONG, holding("0.01"), {}, Reason.POSITION_HELD),
         (attrs.evolve(LONG, stop_price=Decimal(50_000)), None, {}, Reason.STOP_ON_WRONG_SIDE),
+        (attrs.evolve(LONG, target_price=Decimal(50_000)), None, {}, Reason.TARGET_ON_WRONG_SIDE),
         (LONG, None, {"order_notional": Decimal(99)}, Reason.DUST),
         (LONG, None, {"order_quantity_max": Decimal("0.019")}, Reason.MAX_QUANTITY),
         (LONG, None, {"order_notional_max": Decimal(999)}, Reason.MAX_NOTIONAL),

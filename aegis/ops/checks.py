@@ -1,0 +1,49 @@
+"""The commands that check something: they show each check as it is made, and return the document.
+
+The doctor must not need what it looks for, so the compiled code is loaded by `verify` alone.
+"""
+
+# ruff: noqa: PLC0415  # see above
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from aegis.config import Config
+from aegis.ops import doctor as practice
+from aegis.ops.checklist import checklist
+
+if TYPE_CHECKING:
+    from aegis.ops.verify.lines import Line
+
+__all__ = ["doctor", "verify"]
+
+
+def verify(only: str | None, load_s: float, *, as_json: bool) -> dict[str, Any]:
+    """Make the execution report, or some parts of it.
+
+    Raises:
+        Refused: there is no such part.
+    """
+    from aegis.ops.verify import execution
+
+    parts = execution.chosen(only)
+    with checklist(("promise", "figure", "bound", "from"), as_json=as_json) as shown:
+
+        def tell(line: Line) -> None:
+            verdict = "pass" if line.holds else "FAIL"
+            shown.add(verdict, line.name, line.figure, line.bound, line.source)
+
+        found = trio.run(execution.verify, parts, load_s, tell)
+    return execution.report(found)
+
+
+def doctor(config: Config, *, as_json: bool) -> dict[str, Any]:
+    """Look at this machine."""
+    findings = trio.run(practice.examine, config)
+    with checklist(("", "found", "what to do"), as_json=as_json) as shown:
+        for each in findings:
+            shown.add(each.verdict.value, each.name, each.found, each.advice)
+    return practice.report(findings)
