@@ -16,17 +16,23 @@ from functools import partial
 
 from bench.feed_peers import take_by_picows, take_by_trio_websocket
 from bench.feed_server import Address, start
-from bench.feed_work import Taken, take_by_lane
+from bench.feed_work import Steady, Taken, stay_steady, take_by_lane
 from bench.report import Contestant, Goal, main
 
 LANE, PICOWS, LIBRARY = "lane", "picows + msgspec", "trio-websocket + msgspec"
 AGG, BOOK = "aggTrade, flat out", "bookTicker, flat out"
 TLS_FULL, TLS_SMALL = "TLS, full records", "TLS, a record each"
 BURSTS, MORE, EVEN = "100,000/s in bursts", "200,000/s in bursts", "20,000/s one by one"
+STEADY = "ten million, steady"
 CORE, CPU, P50, P99 = "of a core", "CPU a tick", "p50", "p99"
 
 Take = Callable[[Address, str, int], Taken]
 Figures = dict[str, tuple[str, Callable[[Taken], float]]]
+KEPT: dict[str, tuple[str, Callable[[Steady], float]]] = {
+    "collections": ("", lambda steady: steady.collections),
+    "objects kept a million": ("", lambda steady: steady.blocks_a_million),
+    "memory growth": ("%", lambda steady: steady.growth_percent),
+}
 
 RATE: Figures = {"": ("M/s", lambda taken: taken.millions_a_second)}
 PACED: Figures = {
@@ -65,6 +71,20 @@ def contestants(address: Address, scale: float) -> Iterator[Contestant]:
         for name, (take, _) in takers.items():
             path = f"/paced/{rate}/{burst}/{count}"
             yield from each(name, metric, figures, take, address, path, count)
+    yield from steady(address, round(10_000_000 * scale))
+
+
+def steady(address: Address, count: int) -> Iterator[Contestant]:
+    """What the lane leaves behind, a figure each."""
+    latest: list[Steady] = []
+
+    def run(figure: str, *, first: bool) -> float:
+        if first:
+            latest[:] = [stay_steady(address, count)]
+        return KEPT[figure][1](latest[0])
+
+    for number, (figure, (unit, _)) in enumerate(KEPT.items()):
+        yield Contestant(LANE, named(STEADY, figure), unit, partial(run, figure, first=number == 0))
 
 
 def each(
@@ -106,6 +126,17 @@ def goals(everybody: Sequence[Contestant]) -> list[Goal]:
         Goal(named(MORE, CORE), lane(MORE, CORE), "%", 20, 40),
         Goal(named(EVEN, CPU), lane(EVEN, CPU), "us", 16, 32),
         Goal(named(EVEN, P50), lane(EVEN, P50), "us", 40, 160),
+    ]
+    found += [
+        Goal(named(STEADY, "collections"), lane(STEADY, "collections"), "", 0, 1),
+        Goal(
+            named(STEADY, "objects kept a million"),
+            lane(STEADY, "objects kept a million"),
+            "",
+            10_000,
+            20_000,
+        ),
+        Goal(named(STEADY, "memory growth"), lane(STEADY, "memory growth"), "%", 2, 4),
     ]
     if (PICOWS, AGG) in median:
         found.append(Goal(f"{AGG}, beside {PICOWS}", lane(AGG) / median[PICOWS, AGG], "x", 5, 2.5))
