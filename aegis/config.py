@@ -113,6 +113,8 @@ class StrategyConfig:
     """Of its bars: a whole number of `strategy.interval_ms`; 0 for just that."""
     parameters: dict[str, Any] = attrs.Factory(dict)
     """Keys and types are the strategy's own."""
+    analysis: dict[str, Any] = attrs.Factory(dict)
+    """Keys of `strategy` that are otherwise for this one: periods, pivots, but not what the bars are made of."""
 
 
 @attrs.frozen

@@ -16,6 +16,7 @@ import attrs
 import trio
 
 from aegis.actors.brain import BrainReport
+from aegis.actors.delivery import ask_again
 from aegis.actors.executor import ExecutorReport
 from aegis.actors.feed import FeedRecord, FeedReport
 from aegis.actors.garbage import GarbageReport
@@ -42,7 +43,7 @@ from aegis.messages import (
     Report,
     Seal,
 )
-from aegis.playbook import Playbook, read_playbook
+from aegis.playbook import read_playbook
 from aegis.shm import Policy, Ring
 from aegis.shm.board import Board
 from aegis.staging import Parts, start
@@ -129,7 +130,7 @@ class Engine:
             if self._config.run.on_stop == "close":
                 await self._close_positions()
         for proposer in (cast.brain, *cast.strategists):
-            await self._ask(proposer, Halt(why))
+            await ask_again(proposer, Halt(why), _ASK_S)
         await self._last_verdicts()
         agreement = await self._compare()
         report = await self._report()
@@ -168,8 +169,8 @@ class Engine:
 
     async def _last_verdicts(self) -> None:
         """Wait until the Gate has judged every signal that reached it."""
-        report = await self._report()
-        due = report.proposed - report.superseded - report.unsent
+        proposers = [await self._ask(self._cast.brain, Report()), *await self._strategists()]
+        due = sum(each.proposed - each.superseded - each.unsent for each in proposers)
         with trio.move_on_after(_ASK_S):
             while True:
                 gate: GateReport = await self._ask(self._cast.gate, Report())
@@ -190,7 +191,7 @@ class Engine:
         return EngineReport(
             feed=await self._ask(cast.feed, Report()),
             brain=await self._ask(cast.brain, Report()),
-            strategists=tuple([await self._ask(ref, Report()) for ref in cast.strategists]),
+            strategists=await self._strategists(),
             gate=await self._ask(cast.gate, Report()),
             executor=await self._ask(cast.executor, Report()),
             scribe=await self._ask(cast.scribe, Report()),
@@ -200,6 +201,11 @@ class Engine:
             reconciliation=None,
             journal_agrees=True,
         )
+
+    async def _strategists(self) -> tuple[StrategistReport, ...]:
+        """Their reports; one whose strategy fails just now is asked again."""
+        refs = self._cast.strategists
+        return tuple([await ask_again(ref, Report(), _ASK_S) for ref in refs])
 
     async def _ask(self, ref: ActorRef, question: object, timeout: float = _ASK_S) -> Any:
         return await ref.ask(question, timeout=timeout)
@@ -212,7 +218,6 @@ async def open_engine(
     credentials: Credentials,
     journal: Journal,
     *,
-    playbook: Playbook | None = None,
     ring: Ring | None = None,
     board: Board | None = None,
     worker: Child | None = None,
@@ -226,7 +231,6 @@ async def open_engine(
         addresses: where.
         credentials: as whom.
         journal: where it is written down; it stays the caller's, who closes it after the block.
-        playbook: the configured strategies, if they have been read already.
         ring: what ticks come through, if it exists already; it stays the caller's.
         board: what the order books are shown on, if it exists already: a row a symbol, at least.
         worker: a feed worker that was started ahead with the descriptors of both.
@@ -239,7 +243,7 @@ async def open_engine(
     """
     clock = clock or SystemClock()
     policy = Policy.GATE if config.feed.lossless else Policy.LOSSY
-    playbook = playbook or read_playbook(config)
+    playbook = read_playbook(config)
     ledger = recovery.fold(journal.rows())
     with ExitStack() as opened:
         ring = ring or opened.enter_context(Ring.create(TICK, config.feed.ring_capacity))

@@ -26,12 +26,15 @@ SHIPPED: Final = {
 """Strategies that need no module to be named."""
 
 
+_BARS: Final = {"interval_ms", "bar_kind", "bar_size"}
+
+
 @attrs.frozen
 class Playbook:
     """What a run trades by."""
 
     rules: tuple[Plan, ...]
-    """Compiled ones, on bars of the analysis' own interval: asked by the step itself."""
+    """Compiled ones, on the analysis that the run has anyway: asked by the step itself."""
     plans: tuple[Plan, ...]
     """All others, each with a Strategist of its own."""
 
@@ -61,8 +64,7 @@ def read_playbook(config: Config) -> Playbook:
     for name in names:
         if names.count(name) > 1:
             raise Refused(f"strategies: two are named {name!r}; give one of them another name")
-    own_bars = config.strategy.interval_ms
-    rules = [p for p in plans if p.kind.rule is not None and p.analysis.interval_ms == own_bars]
+    rules = [p for p in plans if p.kind.rule is not None and p.analysis == config.strategy]
     return Playbook(tuple(rules), tuple(plan for plan in plans if plan not in rules))
 
 
@@ -83,7 +85,7 @@ def _plan(config: Config, told: StrategyConfig, path: str) -> Plan:
         kind=kind,
         parameters=parameters,
         symbols=told.symbols or config.symbols,
-        analysis=_analysis(config.strategy, told.interval_ms, f"{path}.interval_ms"),
+        analysis=_analysis(config.strategy, told, path),
     )
 
 
@@ -109,18 +111,19 @@ def _strategy_class(dotted: str, path: str) -> type[Strategy[Any]]:
     return kind
 
 
-def _analysis(base: Parameters, interval_ms: int, path: str) -> Parameters:
-    """The analysis of a strategy's bars: the run's own, of another interval where one is given."""
-    if interval_ms in (0, base.interval_ms):
-        return base
-    if base.bar_kind is not BarKind.TIME:
-        raise Refused(f"{path}: only bars of time can be made longer; leave it out")
-    if interval_ms < base.interval_ms or interval_ms % base.interval_ms:
-        own = base.interval_ms
-        raise Refused(
-            f"{path}: expected a multiple of strategy.interval_ms ({own}), got {interval_ms}"
-        )
-    return attrs.evolve(base, interval_ms=interval_ms)
+def _analysis(base: Parameters, told: StrategyConfig, path: str) -> Parameters:
+    """The analysis of a strategy's bars: the run's own, but for what is told otherwise."""
+    for key in _BARS & set(told.analysis):
+        raise Refused(f"{path}.analysis.{key}: what bars are made of is said by [strategy]")
+    table = attrs.asdict(base) | {"bar_kind": int(base.bar_kind)} | told.analysis
+    own: Parameters = read_table(table, Parameters, f"{path}.analysis")
+    interval_ms, whole_ms = told.interval_ms or base.interval_ms, base.interval_ms
+    if interval_ms != whole_ms and base.bar_kind is not BarKind.TIME:
+        raise Refused(f"{path}.interval_ms: only bars of time can be made longer; leave it out")
+    if interval_ms < whole_ms or interval_ms % whole_ms:
+        expected = f"a multiple of strategy.interval_ms ({whole_ms})"
+        raise Refused(f"{path}.interval_ms: expected {expected}, got {interval_ms}")
+    return attrs.evolve(own, interval_ms=interval_ms)
 
 
 def _said(failure: Exception) -> str:

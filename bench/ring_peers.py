@@ -161,6 +161,7 @@ def packet_socket_lateness(count: int, gap_ns: int) -> Lateness:
 
 def zmq_ipc(zmq: Any, count: int) -> float:
     """Pyzmq PUSH to PULL over ipc."""
+    arrived = os.eventfd(0)
     with tempfile.TemporaryDirectory() as folder:
         address = f"ipc://{folder}/socket"
 
@@ -170,14 +171,23 @@ def zmq_ipc(zmq: Any, count: int) -> float:
                 yield
                 for number in range(count):
                     push.send(packed(number))
+                os.eventfd_read(
+                    arrived
+                )  # a sender that ends at once may take its last messages with it
 
         def records() -> Numbers:
             with zmq.Context() as context, context.socket(zmq.PULL) as pull:
                 pull.bind(address)
-                while True:
-                    yield RECORD.unpack(pull.recv())
+                for number in range(count):
+                    record = pull.recv()
+                    if number == count - 1:
+                        os.eventfd_write(arrived, 1)
+                    yield RECORD.unpack(record)
 
-        return rate(count, send, records)
+        try:
+            return rate(count, send, records)
+        finally:
+            os.close(arrived)
 
 
 def faster_fifo_queue(module: Any, count: int, size: int) -> float:

@@ -12,7 +12,7 @@ import trio
 
 from aegis.actors.brain import Brain
 from aegis.actors.feed import Feed, FeedRecord
-from aegis.actors.feed_protocol import SocketTerms, WorkerOrders
+from aegis.actors.feed_protocol import WorkerOrders
 from aegis.kernel import Actor, Restart, on, open_system
 from aegis.kernel.clock import SystemClock
 from aegis.market.analysis import Analysis
@@ -66,8 +66,6 @@ async def main() -> None:
                     streams=tuple(tick_streams(SYMBOLS, "aggTrade")),
                     symbols=SYMBOLS,
                     lossless=False,
-                    terms=SocketTerms(silence_ms=10_000, deadlines_ms={}),
-                    broken_before=False,
                 )
                 await system.spawn(Feed, orders, FeedRecord(), name="feed", policy=Restart())
                 await enough.wait()

@@ -107,6 +107,22 @@ def test_compiled_strategy_on_longer_bars_is_asked_in_python() -> None:
     assert playbook.plans[0].kind is Breakout
 
 
+def test_strategy_may_have_an_analysis_of_its_own() -> None:
+    """Other periods than the run's for one strategy; a compiled one is then asked in its Python form."""
+    playbook = read(
+        StrategyConfig("breakout", analysis={"pivot_bars": 3, "pool_atr": 1}, interval_ms=180_000),
+        StrategyConfig("breakout", "other", analysis={"atr_period": 7}),
+        StrategyConfig("breakout", "same", analysis={"atr_period": 14}),
+        bar_size=7.0,
+    )
+    first, other = playbook.plans
+    assert first.analysis == Parameters(
+        interval_ms=180_000, pivot_bars=3, pool_atr=1.0, bar_size=7.0
+    )
+    assert other.analysis.atr_period == 7
+    assert [plan.name for plan in playbook.rules] == ["same"]
+
+
 def test_strategy_without_parameters_takes_none() -> None:
     """A strategy that cannot be told anything needs no table."""
     assert read(StrategyConfig("my_rules:Simple")).plans[0].name == "simple"
@@ -132,6 +148,16 @@ def test_strategy_without_parameters_takes_none() -> None:
         (StrategyConfig("my_rules:Failing"), "my_rules:Failing cannot be made: RuntimeError: no"),
         (StrategyConfig("smc", symbols=("XUSDT",)), "symbols: XUSDT is none of the run's symbols"),
         (
+            StrategyConfig("smc", analysis={"pivot_bar": 1}),
+            "unknown key strategies[1].analysis.piv",
+        ),
+        (StrategyConfig("smc", analysis={"pivot_bars": 0}), "analysis: 'pivot_bars' must be >= 1"),
+        (StrategyConfig("smc", analysis={"pivot_bars": "x"}), "analysis.pivot_bars: expected a wh"),
+        (
+            StrategyConfig("smc", analysis={"bar_size": 1.0}),
+            "analysis.bar_size: what bars are made",
+        ),
+        (
             StrategyConfig("smc", interval_ms=90_000),
             "interval_ms: expected a multiple of strategy.",
         ),
@@ -150,7 +176,7 @@ def test_playbook_names_what_is_wrong(strategy: StrategyConfig, says: str) -> No
     with pytest.raises(Refused) as refusal:
         read(StrategyConfig("breakout"), strategy)
     message = str(refusal.value)
-    assert message.startswith("strategies[1]")
+    assert message.removeprefix("unknown key ").startswith("strategies[1]")
     assert says in message
     assert "\n" not in message
 

@@ -14,10 +14,10 @@ from aegis.errors import Refused, Unavailable
 from aegis.kernel.clock import seeded_random
 from aegis.venue.backoff import Backoff
 from aegis.venue.binance_market import DepthUpdate
-from aegis.venue.book_sync import TABLE, Action, Change, Happening, Kept, Phase
+from aegis.venue.book_sync import TABLE, Action, Happening, Kept, Phase
 from aegis.venue.depth_book import Fault, Order
 from aegis.venue.depth_books import DepthBooks
-from aegis.venue.depth_codec import DepthSnapshot, change_levels
+from aegis.venue.depth_codec import DepthSnapshot, change_levels, check_place
 
 __all__ = ["BookKeeper", "Snapshots"]
 
@@ -55,7 +55,7 @@ class _State:
     """Changes that a newcomer among the connections brought before it was their turn."""
     snapshot: DepthSnapshot | None = None
     """One that has yet to meet a change."""
-    change: Change | None = None
+    change: DepthUpdate | None = None
     """The one that has just come."""
     in_step_since: float = math.inf
 
@@ -80,7 +80,7 @@ class BookKeeper:
         self._wanted: dict[int, float] = {}
         """Who wants a snapshot, and from when on."""
         self._wanting = trio.Event()
-        self._resyncs = self._mismatches = self._fetched = 0
+        self._resyncs = self._mismatches = self._fetched = self._unsound = 0
         self._actions: Final[dict[Action, Callable[[int, _State], None]]] = {
             Action.KEEP: self._keep,
             Action.APPLY: self._apply,
@@ -104,6 +104,7 @@ class BookKeeper:
             agreements=int(memory["agreements"].sum()),
             changes=int(memory["changes"].sum()),
             snapshots=self._fetched,
+            unsound=self._unsound,
         )
 
     def phase(self, symbol: str) -> Phase:
@@ -125,32 +126,32 @@ class BookKeeper:
         index = self._index.get(update.s)
         if index is None:
             return False
+        check_place(update)
         state = self._states[index]
-        state.change = change = Change(update.pu, update.u, update.T, *change_levels(update))
-        happening = self._place(index, state, change)
+        happening = self._place(index, state, update)
         if happening is Happening.AHEAD and state.phase in _WITH_BOOK and is_newcomer:
-            state.early.add(change)
-        else:
+            state.early.add(update)
+            return True
+        state.change = update
+        try:
             self._happen(index, happening)
-        state.change = None
+        finally:
+            state.change = None
         return True
 
-    def _place(self, index: int, state: _State, change: Change) -> Happening:
+    def _place(self, index: int, state: _State, change: DepthUpdate) -> Happening:
         """What a change is to its book, which first takes what came early and has its place before it."""
         if state.phase not in _WITH_BOOK:
             return Happening.AHEAD
         for early in state.early:
-            if self._order(index, early) is Order.FOLLOWS:
-                self.books.apply(index, early.bids, early.asks, early.last_id, early.match_ms)
+            if self.books.order(index, early) is Order.FOLLOWS:
+                self._apply_kept(index, early)
         if self.books.fault(index) is not Fault.NONE:
             return Happening.FAULT
-        order = self._order(index, change)
+        order = self.books.order(index, change)
         if order is not Order.AHEAD:
-            state.early.forget_through(change.last_id)
+            state.early.forget_through(change.u)
         return _ORDERS[order]
-
-    def _order(self, index: int, change: Change) -> Order:
-        return self.books.order(index, change.previous_id, change.last_id, change.match_ms)
 
     def cut(self, streams: Iterable[str]) -> None:
         """Take note that a connection with these streams is lost: their books are not valid until they go on."""
@@ -189,12 +190,24 @@ class BookKeeper:
             state.kept.add(change)
             self._meet(index, state)
 
-    def _apply_change(self, index: int, change: Change) -> bool:
-        """Take a change into the book; False when the book is broken by it."""
-        fault = self.books.apply(index, change.bids, change.asks, change.last_id, change.match_ms)
+    def _apply_change(self, index: int, change: DepthUpdate) -> bool:
+        """Take a change into the book; False when the book is broken by it.
+
+        Raises:
+            Refused: no market has such levels; the book is as it was.
+        """
+        fault = self.books.apply(index, change, *change_levels(change))
         if fault is not Fault.NONE:
             self._happen(index, Happening.FAULT)
         return fault is Fault.NONE
+
+    def _apply_kept(self, index: int, change: DepthUpdate) -> bool:
+        """Take a change that was kept; False when the book is broken by it, or cannot take it."""
+        try:
+            return self.books.apply(index, change, *change_levels(change)) is Fault.NONE
+        except Refused:
+            self._unsound += 1
+            return False
 
     def _drop(self, index: int, state: _State) -> None:
         if state.change is not None:
@@ -252,13 +265,11 @@ class BookKeeper:
         if snapshot is None:
             return
         state.in_step_since = trio.current_time()
-        if self.books.load(index, snapshot) is not Fault.NONE:
+        holds = self.books.load(index, snapshot) is Fault.NONE
+        if holds and all(self._apply_kept(index, change) for change in kept):
+            self.books.put_in_step(index)
+        else:
             self._happen(index, Happening.FAULT)
-            return
-        for change in kept:
-            if not self._apply_change(index, change):
-                return
-        self.books.put_in_step(index)
 
     # ---- snapshots
 

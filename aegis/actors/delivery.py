@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from aegis.errors import check
+from typing import Any
+
+import trio
+
+from aegis.errors import ActorRestarting, check
 from aegis.kernel import ActorRef, Delivery
 
-__all__ = ["deliver"]
+__all__ = ["ask_again", "deliver"]
 
 
 def deliver(ref: ActorRef, message: object) -> None:
@@ -21,3 +25,23 @@ def deliver(ref: ActorRef, message: object) -> None:
         taken in {Delivery.OK, Delivery.CONFLATED, Delivery.DEAD},
         f"{ref.name} has room for a {type(message).__name__}",
     )
+
+
+async def ask_again(ref: ActorRef, question: object, timeout: float) -> Any:
+    """Ask an actor that may be restarted while the question waits: then the next incarnation is asked the same.
+
+    Args:
+        ref: whom.
+        question: what; to be asked twice must do no harm.
+        timeout: seconds for all of it.
+
+    Raises:
+        trio.TooSlowError: there was no answer in time.
+        Unavailable: the actor has ended.
+    """
+    with trio.fail_after(timeout):
+        while True:
+            try:
+                return await ref.ask(question, timeout=timeout)
+            except ActorRestarting:
+                continue

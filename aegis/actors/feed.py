@@ -69,22 +69,22 @@ class FeedRecord:
 class FeedReport:
     """The worker's figures, over all workers of the run."""
 
-    worker_pid: int
-    restarts: int
-    ticks: int
-    dropped: int
-    malformed: int
-    future: int
-    outliers: int
-    strangers: int
-    duplicates: int
-    late: int
-    holes: int
-    gaps: int
-    connects: int
-    subscribed: bool
-    quarantine: tuple[str, ...]
-    shards: tuple[ShardStatus, ...]
+    worker_pid: int = 0
+    restarts: int = 0
+    ticks: int = 0
+    dropped: int = 0
+    malformed: int = 0
+    future: int = 0
+    outliers: int = 0
+    strangers: int = 0
+    duplicates: int = 0
+    late: int = 0
+    holes: int = 0
+    gaps: int = 0
+    connects: int = 0
+    subscribed: bool = False
+    quarantine: tuple[str, ...] = ()
+    shards: tuple[ShardStatus, ...] = ()
     """Of the worker that lives."""
     books: BookFigures = attrs.Factory(BookFigures)
     """Of the worker that lives."""

@@ -22,10 +22,12 @@ LINE_BYTES_MAX = 1 << 20
 class SocketTerms(msgspec.Struct, frozen=True):
     """How long a market socket may do what; each is set in the configuration."""
 
-    silence_ms: int
+    silence_ms: int = 10_000
     """Without an event for so long, a socket is broken."""
-    deadlines_ms: dict[str, int]
-    """How long a stream of each kind may be silent; 0 for any time."""
+    deadlines_ms: dict[str, int] = msgspec.field(
+        default_factory=lambda: {"markPrice": 10_000, "bookTicker": 60_000}
+    )
+    """How long a stream of each kind may be silent; one that is not named, or 0: for any time."""
     acknowledge_ms: int = 10_000
     """For the answers to all of its SUBSCRIBE frames."""
     lifetime_s: float = 82_800.0
@@ -46,8 +48,8 @@ class WorkerOrders(msgspec.Struct, frozen=True):
     symbols: tuple[str, ...]
     """The symbol table: a TICK's symbol is the index in it."""
     lossless: bool
-    terms: SocketTerms
-    broken_before: bool
+    terms: SocketTerms = SocketTerms()
+    broken_before: bool = False
     """True when an earlier worker died: every symbol then begins with a GAP."""
     streams_per_socket: int = 1024
     future_ms: int = 10_000
@@ -78,6 +80,8 @@ class BookFigures(msgspec.Struct, frozen=True):
     """How often one was."""
     changes: int = 0
     snapshots: int = 0
+    unsound: int = 0
+    """Changes that were kept for a snapshot, and then had levels that no market has."""
 
 
 class ShardStatus(msgspec.Struct, frozen=True):

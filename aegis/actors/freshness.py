@@ -18,10 +18,10 @@ import numpy.typing as npt
 from aegis.errors import check
 from aegis.venue.binance_streams import kind_of
 
-__all__ = ["Freshness", "Look"]
+__all__ = ["RESTLESS", "Freshness", "Look"]
 
 RESTLESS: Final = frozenset({"bookTicker", "markPrice"})
-"""Kinds that are never silent for long while the exchange works."""
+"""Kinds that are never silent for long while the exchange works: one that is has lost something."""
 _DOUBLINGS_MAX: Final = 10
 
 Counts = npt.NDArray[np.int64]

@@ -24,9 +24,8 @@ __all__ = ["MarketSocket"]
 
 QUEUE: Final = 65_536
 """Frames that may wait for us before the library stops reading, and so stops answering pings."""
-_FRAMES: Final = 8
-"""That we may send within a second; the exchange allows ten, of which two are left for the library's pongs."""
-_WINDOW_S: Final = 1.0
+_BETWEEN_FRAMES_S: Final = 0.15
+"""Of ours: the exchange takes ten a second as they arrive, which may be closer together, and counts pongs as well."""
 
 
 class MarketSocket:
@@ -65,7 +64,7 @@ class MarketSocket:
         self._sink: Final = sink
         self._clock: Final = clock
         self._notice: Final = notice
-        self._pace: Final = Pace(_FRAMES, _WINDOW_S)
+        self._pace: Final = Pace(1, _BETWEEN_FRAMES_S)
         self._requests = 0
         self._unacknowledged = len(subscribe_frames(shard.streams))
         self._heard_before = lane.heard
@@ -139,8 +138,9 @@ class MarketSocket:
         self, websocket: trio_websocket.WebSocketConnection, streams: tuple[str, ...]
     ) -> None:
         """Ask for streams, at the pace that a connection may."""
-        for frame in subscribe_frames(streams, self._requests + 1):
-            self._requests += 1
+        frames = subscribe_frames(streams, self._requests + 1)
+        self._requests += len(frames)
+        for frame in frames:
             await trio.sleep(self._pace.take(trio.current_time()))
             await websocket.send_message(frame.decode())  # control frames are text
 

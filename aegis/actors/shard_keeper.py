@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
-from itertools import cycle
 from random import Random
 from typing import Final
 
@@ -24,7 +23,7 @@ import trio
 
 from aegis.actors.book_keeper import BookKeeper
 from aegis.actors.feed_protocol import ShardStatus, SocketTerms
-from aegis.actors.freshness import Freshness
+from aegis.actors.freshness import RESTLESS, Freshness
 from aegis.actors.market_socket import MarketSocket
 from aegis.actors.tick_sink import TickSink
 from aegis.errors import Unavailable
@@ -105,7 +104,6 @@ class ShardKeeper:
         self._rng: Final = rng
         self._backoff: Final = Backoff(rng)
         self._lanes: Final = (parts.make_lane(), parts.make_lane())
-        self._next_lane: Final = cycle(self._lanes)
         self._is_broken = is_broken
         terms = parts.terms
         self._freshness: Final = Freshness(shard.streams, terms.deadlines_ms)
@@ -113,6 +111,9 @@ class ShardKeeper:
         self._look_s: Final = min(_LOOK_S_MAX, shortest_ms / 1000 / _LOOKS)
         rows = [self._rows_of(stream) for stream in shard.streams]
         self._rows: Final[Rows] = np.unique(np.concatenate(rows))
+        self._symbols: Final = sorted(
+            {i for stream in shard.streams for i in self._indices(stream)}
+        )
         self._row: Final[Rows] = np.array([r[0] if len(r) else -1 for r in rows], np.int64)
         """Of each stream, the row that counts what was heard of it; -1 for one without."""
         self._socket: MarketSocket | None = None
@@ -154,7 +155,8 @@ class ShardKeeper:
         """Open a socket when it is our turn; None if that fails."""
         parts = self._parts
         await trio.sleep(parts.attempts.take(trio.current_time()))
-        lane = next(self._next_lane)
+        in_use = self._socket.lane if self._socket is not None else None
+        lane = next(lane for lane in self._lanes if lane is not in_use)
         socket = MarketSocket(
             parts.streams_url, self._shard, lane, parts.sink, parts.clock, parts.notice
         )
@@ -211,14 +213,18 @@ class ShardKeeper:
             if not has_begun:
                 has_begun = True
                 self._freshness.begin(self._counts(socket), now_ms)
-            if (due := self._is_to_be_replaced(socket, now_ms)) is not None:
+            if (due := await self._why_replace(socket, now_ms)) is not None:
                 return due
 
-    def _is_to_be_replaced(self, socket: MarketSocket, now_ms: int) -> Due | None:
+    async def _why_replace(self, socket: MarketSocket, now_ms: int) -> Due | None:
+        """Whether it is time for another socket; what a silent stream can be helped by before is done here."""
         look = self._freshness.look(self._counts(socket), now_ms)
         if look.resubscribe:
             self._resubscribed += len(look.resubscribe)
             socket.resubscribe(look.resubscribe)
+            broken = [stream for stream in look.resubscribe if kind_of(stream) in RESTLESS]
+            await self._mark_gaps(sorted({i for each in broken for i in self._indices(each)}))
+            self._parts.notice()
         now_s = trio.current_time()
         if now_s < self._retry_s:
             return None
@@ -274,7 +280,7 @@ class ShardKeeper:
         if self._is_broken:
             self._is_broken = False
             self._parts.admission.break_off(self._rows)
-            await self._mark_gaps(np.unique(self._rows // len(Series)))
+            await self._mark_gaps(self._symbols)
 
     async def _mark_gaps(self, symbols: Iterable[int]) -> None:
         recv_us = received_us(self._parts.clock.monotonic_ns())
@@ -283,14 +289,15 @@ class ShardKeeper:
     def _rows_of(self, stream: str) -> Rows:
         """The rows of the table that a stream brings ticks for."""
         series = _SERIES.get(kind_of(stream))
-        if series is None:
-            return np.zeros(0, np.int64)
+        indices = [] if series is None else self._indices(stream)
+        return np.array(indices, np.int64) * len(Series) + (series or 0)
+
+    def _indices(self, stream: str) -> list[int]:
+        """The symbols of ours that a stream tells of."""
         symbols, symbol = self._parts.symbols, symbol_of(stream)
         if symbol.startswith("!"):
-            indices = list(symbols.values())
-        else:
-            indices = [symbols[symbol]] if symbol in symbols else []
-        return np.array(indices, np.int64) * len(Series) + int(series)
+            return list(symbols.values())
+        return [symbols[symbol]] if symbol in symbols else []
 
     def _counts(self, socket: MarketSocket) -> Rows:
         """How many events each stream has brought."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from trio.lowlevel import checkpoint_if_cancelled
+
 from aegis.errors import Broken, Refused
 from aegis.kernel.actor import Handler
 from aegis.kernel.level import Level
@@ -107,7 +109,11 @@ class Subscription(Generic[E]):
         return self
 
     async def __anext__(self) -> E:
-        """Wait for the next event; the iteration ends when it is closed and nothing waits."""
+        """Wait for the next event; the iteration ends when it is closed and nothing waits.
+
+        It can be cancelled, which loses no event, but gives way to other tasks only when it has to wait.
+        """
+        await checkpoint_if_cancelled()
         box = self._box
         while True:
             if not box.mask:

@@ -85,6 +85,9 @@ class Context:
     def watch(self, ref: ActorRef) -> None:
         """Have `Terminated(ref, reason)` told to this actor when another ends for good, or now if it has.
 
+        It stays watched when this actor is restarted, and the notice waits like any message. One that watches again in
+        its next life, while the notice of the last waits, is told twice.
+
         Raises:
             Refused: when this actor has no handler for `Terminated`, and would never learn of it.
         """

@@ -123,14 +123,19 @@ class Group:
                     await cell.pause(f"{failed.ref!r} restarts")
                 await trio.sleep(delay_s)
             finally:
-                # When this is cut short, because the failed one is to be stopped, some may not have been paused yet.
+                # When this is cut short, because the failed one is to be stopped, some may not have been paused yet:
+                # they go on as if nothing had been.
                 for cell in together:
                     if cell.state is not State.WAITING:
+                        cell.is_swept = False
                         cell.gate.set()
                 next(cell for cell in together if cell.state is State.WAITING).gate.set()
 
     def release_after(self, cell: Cell) -> None:
-        """Let the next one begin that waits for this one to have started."""
+        """Let the next one begin that waits for this one to have started, or to have ended."""
+        # If its own gate is closed it has been taken along meanwhile: then whoever is before it begins again first.
+        if not cell.gate.is_set():
+            return
         siblings = [child for child in self.children if isinstance(child, Cell)]
         for sibling in siblings[siblings.index(cell) + 1 :]:
             if not sibling.gate.is_set():
@@ -139,9 +144,7 @@ class Group:
 
     def forget(self, cell: Cell) -> None:
         """Take an ended actor out; whoever waited for it goes on."""
-        # Otherwise its turn had not come, and whoever is before it lets the next begin.
-        if cell.gate.is_set():
-            self.release_after(cell)
+        self.release_after(cell)
         self.children.remove(cell)
         self._system.leave(cell)
 

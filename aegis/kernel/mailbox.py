@@ -204,7 +204,10 @@ class Mailbox:
             self._mend_mask()
 
     def recall(self) -> list[Envelope]:
-        """Take out every message that somebody waits for, and leave the others in their order."""
+        """Take out every message that somebody waits for, and leave the others in their order.
+
+        That is also a question whose asker still waits for room: he is not to wait for the next incarnation either.
+        """
         recalled = []
         for level, queue in enumerate(self._queues):
             waited_for = [envelope for envelope in queue if envelope[2] is not None]
@@ -213,6 +216,11 @@ class Mailbox:
                 queue.clear()
                 queue.extend(kept)
                 recalled += waited_for
+            for sender in [each for each in self._waiting[level] if each.envelope[2] is not None]:
+                self._waiting[level].remove(sender)
+                self._blocked -= 1
+                recalled.append(sender.envelope)
+                sender.settle(Delivery.OK)
             self._admit(level)
         self._mend_mask()
         return recalled

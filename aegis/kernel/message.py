@@ -37,8 +37,10 @@ def message(priority: Priority, *, ttl: float | None = None) -> Callable[[type[T
         ttl: seconds after which a message that still waits in a mailbox is dropped and counted as expired.
 
     Raises:
-        Refused: when the time to live is not positive.
+        Refused: when the time to live is not positive, or given to a SYSTEM message, which is never dropped.
     """
+    if ttl is not None and priority == Priority.SYSTEM:
+        raise Refused("a SYSTEM message is never dropped, so it has no ttl")
     if ttl is not None and not ttl > 0:
         raise Refused(f"a message's ttl is a positive number of seconds, not {ttl!r}")
 

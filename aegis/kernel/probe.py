@@ -25,7 +25,7 @@ class Probe:
     """Takes any message and keeps it until the test asks for it, the most urgent first."""
 
     def __init__(self, system: Realm, name: str) -> None:
-        self._cell = Cell(system, name, _Anything)
+        self._cell = _ProbeCell(system, name, _Anything)
         self._cell.handlers = _AnyMessage()
         self._cell.ref = ActorRef(self._cell)
         self._receipt: Receipt | None = None
@@ -81,6 +81,19 @@ class Probe:
         """End the probe as an actor ends: its asks fail, its watchers are told, what comes later is DEAD."""
         self._cell.reason = reason
         self._cell.bury()
+
+
+class _ProbeCell(Cell):
+    """A cell without a task, which would have to end by itself."""
+
+    def cancel(self, reason: object) -> None:
+        """End: whoever stops a probe waits for its grace, as for an actor that is busy."""
+        self.bury()
+
+    def bury(self) -> None:
+        """End, and give the name back."""
+        super().bury()
+        self.system.leave(self)
 
 
 class _AnyMessage(dict[type, Handler]):

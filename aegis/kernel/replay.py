@@ -92,7 +92,7 @@ class Replay(Realm):
     def feed(self, ref: ActorRef, message: object) -> None:
         """Tell a message and run: the same as the two calls, and faster where nothing else waits."""
         player = self._players.get(ref)
-        if player is None or not player.take(message):
+        if self._ready or self._tasks or player is None or not player.take(message):
             ref.tell(message)
         if self._ready or self._tasks:
             self.run()

@@ -151,9 +151,10 @@ def propose_entry(
         side: +1 long, -1 short.
         reason: a Reason.
         stop: where the position is given up, above 0; NaN, as before the ATR is warm, is no stop.
-        target: where it takes its profit; NaN for none.
+        target: where it takes its profit, above 0; NaN for none.
     """
-    if bar.flags & FLAG_BROKEN or not stop > 0.0:
+    has_target = 0.0 < target < np.inf or np.isnan(target)
+    if bar.flags & FLAG_BROKEN or not (0.0 < stop < np.inf and has_target):
         return
     kind = _ENTRY_LONG if side > 0 else _ENTRY_SHORT
     start_ns, known_ns, close = bar.start_ns, bar.known_ns, bar.close

@@ -39,7 +39,6 @@ from aegis.venue.signing import Credentials
 
 if TYPE_CHECKING:
     from aegis.engine import Engine, EngineReport
-    from aegis.playbook import Playbook
 
 __all__ = ["RunOptions", "run"]
 
@@ -102,7 +101,8 @@ async def run(options: RunOptions, screen: Screen) -> dict[str, Any] | None:
 async def _trade(options: RunOptions, ending: _Ending, screen: Screen) -> None:
     """Open the exchange and the engine, trade until asked to end, and wind down."""
     clock = SystemClock()
-    playbook = _read_playbook(options.config)
+    if not options.recordings:  # whose symbols are not known yet
+        _check_strategies(options.config)
     path = _journal_path(options, clock.wall_ns())
     with (
         closing(Journal(path)) as journal,
@@ -118,7 +118,6 @@ async def _trade(options: RunOptions, ending: _Ending, screen: Screen) -> None:
                 venue.addresses,
                 venue.credentials,
                 journal,
-                playbook=playbook,
                 ring=ring,
                 board=board,
                 worker=venue.worker,
@@ -232,11 +231,11 @@ def _load_engine() -> Callable[..., AbstractAsyncContextManager[Engine]]:
     return open_engine
 
 
-def _read_playbook(config: Config) -> Playbook:
-    """Find the strategies: whatever is wrong with one is said before anything is started."""
+def _check_strategies(config: Config) -> None:
+    """Whatever is wrong with a strategy is said before anything is started."""
     from aegis.playbook import read_playbook  # noqa: PLC0415  # it imports numba
 
-    return read_playbook(config)
+    read_playbook(config)
 
 
 def _compile_kernels() -> None:

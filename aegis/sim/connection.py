@@ -13,6 +13,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 from aegis.sim.control import answer
 from aegis.sim.frames import text_frame
 from aegis.sim.hub import Hub
+from aegis.sim.misbehaviour import Manner
 from aegis.sim.outbox import Outbox
 from aegis.sim.routes import Route, Target
 from aegis.sim.shared_stream import SharedStream
@@ -93,6 +94,14 @@ class Connection:
     def drop(self) -> None:
         """End the connection at once, without a closing handshake."""
         self._scope.cancel()
+
+    def send_away(self, why: str) -> None:
+        """Close the connection in order, with a reason."""
+        self._leave(why)
+
+    def behave(self, manner: Manner) -> None:
+        """Treat the client in this manner from now on."""
+        self._stream.manner = manner
 
     async def serve(self) -> None:
         """Serve until the client goes, is sent away, or 24 hours are over."""

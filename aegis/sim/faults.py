@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum, auto
 
 import attrs
 import msgspec
 import trio
 
+from aegis.sim.connection import Connection
 from aegis.sim.http1 import HttpReply
+from aegis.sim.hub import Hub
+from aegis.sim.misbehaviour import Manner
 from aegis.sim.routes import Route
 
 __all__ = ["Faults", "OrderFault", "OrderFaultKind", "spoilt"]
@@ -37,10 +40,9 @@ class OrderFault:
 class Faults:
     """What to do wrong. Everything takes effect at once and can be called from any task of the venue's Trio run."""
 
-    _drop_route: Callable[[Route], None]
+    _connections_of: Callable[[Route], Iterable[Connection]]
     _expire_listen_key: Callable[[], None]
-    _silent: set[str]
-    _losing: set[str]
+    _hub: Hub
     _orders: deque[OrderFault] = attrs.field(factory=deque)
 
     def spoil_next_order(self, kind: OrderFaultKind, *, delay_s: float = 0.0) -> None:
@@ -53,19 +55,48 @@ class Faults:
 
     def silence(self, stream: str) -> None:
         """Publish nothing more on a stream such as `btcusdt@aggTrade`; its sockets stay open."""
-        self._silent.add(stream)
+        self._hub.silent.add(stream)
 
     def speak(self, stream: str) -> None:
         """End a silence."""
-        self._silent.discard(stream)
+        self._hub.silent.discard(stream)
 
     def lose_next(self, stream: str) -> None:
         """Lose the next frame of a stream such as `btcusdt@depth@100ms` on its way to all who hear it."""
-        self._losing.add(stream)
+        self._hub.losing.add(stream)
 
     def drop_connections(self, route: Route) -> None:
         """End every WebSocket connection of a route without a closing handshake."""
-        self._drop_route(route)
+        for connection in self._connections_of(route):
+            connection.drop()
+
+    def send_away(self, route: Route, why: str) -> None:
+        """Close every WebSocket connection of a route in order, as after a ping that was not answered in time."""
+        for connection in self._connections_of(route):
+            connection.send_away(why)
+
+    def misbehave(self, route: Route, manner: Manner) -> None:
+        """Treat those who are connected to a route now in this manner; who comes later is treated well."""
+        for connection in self._connections_of(route):
+            connection.behave(manner)
+
+    def inject(self, route: Route, data: bytes) -> None:
+        """Send these bytes, whatever they are, between two frames of every connection of a route."""
+        for connection in self._connections_of(route):
+            connection.send(data)
+
+    def flood(self, stream: str, payload: bytes, count: int) -> None:
+        """Publish a payload many times at once."""
+        for _ in range(count):
+            self._hub.publish(stream, payload)
+
+    def deafen(self, stream: str) -> None:
+        """Acknowledge subscriptions to a stream, and publish nothing to those who made them."""
+        self._hub.deaf.add(stream)
+
+    def listen(self, stream: str) -> None:
+        """End the deafness for those who subscribe from now on."""
+        self._hub.deaf.discard(stream)
 
     def expire_listen_key(self) -> None:
         """Expire the listen key: its stream is told so and then stays silent, with the socket open."""

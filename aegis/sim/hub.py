@@ -48,10 +48,14 @@ class Hub:
         self.silent: set[str] = set()
         self.losing: set[str] = set()
         """Streams whose next frame is lost on its way."""
+        self.deaf: set[str] = set()
+        """Streams that cannot be subscribed to, though it is acknowledged."""
 
     def subscribe(self, subscriber: Subscriber, names: Iterable[str]) -> None:
         """Let a connection hear streams, or on the private route a listen key."""
         for name in names:
+            if name in self.deaf:
+                continue
             if subscriber.route is Route.PRIVATE or route_of(name) is subscriber.route:
                 self._subscribers.setdefault(name, {})[subscriber] = None
         self._changed.set()

@@ -21,10 +21,11 @@ __all__ = ["Load"]
 
 _LEVELS: Final = 32
 _PATH_STEPS: Final = 512
-_STEP_MS: Final = 150
+_STEP_MS: Final = 200
 _SHORTEST_LEG, _LONGEST_LEG = 6, 24  # levels
 _PAUSE_S: Final = 0.001
 _REFRESH_PAUSES: Final = 50  # after so many of them every symbol's book has followed its tape
+_AT_ONCE: Final = 1000
 _WORST_LAG_S: Final = 1.0
 # What stands in a frame where the time and the ids belong: as many digits as those have.
 _TIME: Final = 1_111_111_111_111
@@ -62,6 +63,8 @@ class Load:
             self._sent = max(self._sent, due - int(_WORST_LAG_S * self._rate))
             while self._sent < due:
                 self.send(min(due - self._sent, len(self._tapes)), wall_ms())
+                if due - self._sent > _AT_ONCE:  # behind: orders must not wait until that is over
+                    await trio.lowlevel.checkpoint()
             self._refresh(wall_ms())
 
     def send(self, count: int, now_ms: int) -> None:

@@ -66,9 +66,7 @@ class Server:
         self.options = options
         self.hub = Hub()
         self.listen_keys = ListenKeys(seeded_random(f"listen keys {options.seed}"))
-        self.faults = Faults(
-            self._drop_route, self._expire_listen_key, self.hub.silent, self.hub.losing
-        )
+        self.faults = Faults(self._connections_of, self._expire_listen_key, self.hub)
         self._wall_ms = wall_ms
         self._connections: set[Connection] = set()
         self.broken_connections = 0
@@ -206,10 +204,8 @@ class Server:
 
     # Faults
 
-    def _drop_route(self, route: Route) -> None:
-        for connection in self._connections:
-            if connection.route is route:
-                connection.drop()
+    def _connections_of(self, route: Route) -> list[Connection]:
+        return [connection for connection in self._connections if connection.route is route]
 
     def _expire_listen_key(self) -> None:
         self._tell_expired(self.listen_keys.expire_now())

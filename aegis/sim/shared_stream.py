@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import trio
 
+from aegis.sim.misbehaviour import Manner, send_in_manner
+
 __all__ = ["SharedStream"]
 
 
@@ -18,6 +20,7 @@ class SharedStream(trio.abc.Stream):
         self._socket = socket
         self._head = b""
         self._sending = trio.Lock()
+        self.manner = Manner.NORMAL
 
     async def read_head(self, limit: int) -> bytes:
         """Read up to the end of an HTTP head, at most about `limit` bytes, and keep all of it for `receive_some`.
@@ -39,12 +42,15 @@ class SharedStream(trio.abc.Stream):
             head, self._head = self._head[:cut], self._head[cut:]
             await trio.lowlevel.checkpoint()
             return head
-        return bytes(await self._socket.receive_some(max_bytes))
+        received = bytes(await self._socket.receive_some(max_bytes))
+        if self.manner is Manner.HALF_OPEN:
+            await trio.sleep_forever()
+        return received
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send one piece whole, after whoever is sending now."""
         async with self._sending:
-            await self._socket.send_all(data)
+            await send_in_manner(self._socket, data, self.manner)
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait for room in the socket."""

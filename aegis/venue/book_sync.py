@@ -20,11 +20,9 @@ from enum import Enum, auto
 from types import MappingProxyType
 from typing import Final
 
-import attrs
+from aegis.venue.binance_market import DepthUpdate
 
-from aegis.venue.depth_codec import Levels
-
-__all__ = ["KEPT_MAX", "TABLE", "Action", "Change", "Happening", "Kept", "Phase"]
+__all__ = ["KEPT_MAX", "TABLE", "Action", "Happening", "Kept", "Phase"]
 
 KEPT_MAX: Final = 128
 """Changes that are kept, of which the oldest go: many seconds' worth, and a snapshot is as new as its question."""
@@ -148,37 +146,25 @@ TABLE: Final = MappingProxyType(
 """What becomes of a book in a phase when something happens, and what is to be done. What is not here cannot happen."""
 
 
-@attrs.frozen(eq=False)
-class Change:
-    """A change of a book: LEVEL records, and where it belongs."""
-
-    previous_id: int
-    """The last id of the change before it."""
-    last_id: int
-    match_ms: int
-    bids: Levels
-    asks: Levels
-
-
 class Kept:
-    """The changes that wait for a snapshot: each follows the one before it."""
+    """The changes that wait for a snapshot: each follows the one before it. Their levels stay text until then."""
 
     def __init__(self) -> None:
-        self._changes: Final[deque[Change]] = deque(maxlen=KEPT_MAX)
+        self._changes: Final[deque[DepthUpdate]] = deque(maxlen=KEPT_MAX)
 
     def __len__(self) -> int:
         return len(self._changes)
 
-    def __iter__(self) -> Iterator[Change]:
+    def __iter__(self) -> Iterator[DepthUpdate]:
         return iter(self._changes)
 
-    def add(self, change: Change) -> None:
+    def add(self, change: DepthUpdate) -> None:
         """Keep a change; what it does not follow is of no use any more, and a repetition of none."""
         if self._changes:
             newest = self._changes[-1]
-            if change.last_id <= newest.last_id and change.match_ms <= newest.match_ms:
+            if change.u <= newest.u and change.T <= newest.T:
                 return
-            if change.previous_id != newest.last_id:
+            if change.pu != newest.u:
                 self._changes.clear()
         self._changes.append(change)
 
@@ -188,7 +174,7 @@ class Kept:
 
     def forget_through(self, last_id: int) -> None:
         """Forget what ends no later than an id."""
-        while self._changes and self._changes[0].last_id <= last_id:
+        while self._changes and self._changes[0].u <= last_id:
             self._changes.popleft()
 
     def meeting(self, update_id: int) -> Happening | None:
@@ -196,8 +182,8 @@ class Kept:
 
         Changes that are older than the snapshot are forgotten.
         """
-        while self._changes and self._changes[0].last_id < update_id:
+        while self._changes and self._changes[0].u < update_id:
             self._changes.popleft()
         if not self._changes:
             return None
-        return Happening.MET if self._changes[0].previous_id <= update_id else Happening.TOO_OLD
+        return Happening.MET if self._changes[0].pu <= update_id else Happening.TOO_OLD

@@ -11,6 +11,7 @@ from aegis.compiled import entry_point
 from aegis.errors import check
 from aegis.market.book import LEVEL
 from aegis.venue import depth_book
+from aegis.venue.binance_market import DepthUpdate
 from aegis.venue.depth_book import BOOK_BYTES, CHANGE_LEVELS_MAX, DEPTH_BOOK, SHELF, Fault, Order
 from aegis.venue.depth_codec import DepthSnapshot, Levels
 
@@ -46,15 +47,15 @@ class DepthBooks:
         check(0 <= symbol < len(self.memory), "every symbol has a book")
         return self._first + symbol * BOOK_BYTES
 
-    def order(self, symbol: int, previous_id: int, last_id: int, match_ms: int) -> Order:
+    def order(self, symbol: int, change: DepthUpdate) -> Order:
         """How a change stands to a symbol's book."""
-        return Order(_order_of(self._at(symbol), previous_id, last_id, match_ms))
+        return Order(_order_of(self._at(symbol), change.pu, change.u, change.T))
 
-    def apply(self, symbol: int, bids: Levels, asks: Levels, last_id: int, match_ms: int) -> Fault:
-        """Take the LEVEL records of a change; `put_in_step` once nothing more has come."""
+    def apply(self, symbol: int, change: DepthUpdate, bids: Levels, asks: Levels) -> Fault:
+        """Take a change, whose levels are given as LEVEL records; `put_in_step` once nothing more has come."""
         levels = np.concatenate([bids, asks], dtype=LEVEL)
         counts = len(bids), len(asks)
-        return Fault(_apply(self._at(symbol), levels.ctypes.data, *counts, last_id, match_ms))
+        return Fault(_apply(self._at(symbol), levels.ctypes.data, *counts, change.u, change.T))
 
     def load(self, symbol: int, snapshot: DepthSnapshot) -> Fault:
         """Begin a book anew, as of the snapshot; whether it is valid is left as it was.

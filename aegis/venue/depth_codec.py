@@ -25,7 +25,7 @@ from aegis.venue.binance_market import DepthUpdate
 from aegis.venue.fastlane_bytes import BEYOND
 from aegis.venue.fastlane_depth import read_levels
 
-__all__ = ["DepthSnapshot", "Levels", "change_levels", "decode_snapshot"]
+__all__ = ["DepthSnapshot", "Levels", "change_levels", "check_place", "decode_snapshot"]
 
 _PRICE_MAX: Final = (1 << 53) // PRICE_ONE
 _NS_PER_MS: Final = 1_000_000
@@ -40,11 +40,19 @@ def change_levels(update: DepthUpdate) -> tuple[Levels, Levels]:
     """The bids and asks of a change as LEVEL records.
 
     Raises:
-        Refused: an id, time, price or quantity that no market has.
+        Refused: a price or quantity that no market has.
+    """
+    return _levels(update.b), _levels(update.a)
+
+
+def check_place(update: DepthUpdate) -> None:
+    """See that a change has ids and a time.
+
+    Raises:
+        Refused: no market has such.
     """
     if not (update.pu >= 0 < update.u and 0 < update.T * _NS_PER_MS < MAX_EVENT_NS):
         raise Refused(f"a change from {update.pu} to {update.u} at {update.T}")
-    return _levels(update.b), _levels(update.a)
 
 
 class _Snapshot(msgspec.Struct, rename="camel"):
@@ -96,16 +104,17 @@ def _read(raw: msgspec.Raw) -> Levels:
 
 def _levels(rows: Sequence[Sequence[str]]) -> Levels:
     """Prices and quantities as a book holds them."""
-    levels = np.zeros(len(rows), LEVEL)
-    for place, row in enumerate(rows):
-        try:
-            price, quantity = map(Decimal, row)
-        except (ValueError, InvalidOperation):
-            raise Refused(f"a level is a price and a quantity, not {row}") from None
-        is_price = price.is_finite() and 0 < price <= _PRICE_MAX
-        whole = int(price * PRICE_ONE) if is_price else 0
-        size = float(quantity) if quantity.is_finite() else math.inf
-        if whole == 0 or Decimal(whole) / PRICE_ONE != price or not 0.0 <= size < math.inf:
-            raise Refused(f"no market has a level of {quantity} at {price}")
-        levels[place] = (whole, size)
-    return levels
+    return np.array([_level(row) for row in rows], LEVEL)
+
+
+def _level(row: Sequence[str]) -> tuple[int, float]:
+    try:
+        price, quantity = map(Decimal, row)
+    except (ValueError, InvalidOperation):
+        raise Refused(f"a level is a price and a quantity, not {row}") from None
+    is_price = price.is_finite() and 0 < price <= _PRICE_MAX
+    whole = int(price * PRICE_ONE) if is_price else 0
+    size = float(quantity) if quantity.is_finite() else math.inf
+    if whole == 0 or Decimal(whole) / PRICE_ONE != price or not 0.0 <= size < math.inf:
+        raise Refused(f"no market has a level of {quantity} at {price}")
+    return whole, size

@@ -16,6 +16,7 @@ import trio
 from trio.testing import MockClock
 
 from aegis.actors.brain import Brain
+from aegis.actors.delivery import ask_again
 from aegis.actors.strategist import (
     Strategist,
     StrategistRecord,
@@ -221,6 +222,23 @@ async def test_many_symbols_can_be_quarantined(mock_clock: MockClock) -> None:
         await stage.kit.advance(1.0)
         assert stage.strategist.alive
         assert sorted((await stage.report()).quarantined) == sorted(symbols)
+
+
+async def test_question_behind_a_failing_bar_is_answered(mock_clock: MockClock) -> None:
+    """Whoever asks how it goes while the strategy fails is told by the next incarnation, and hears no error."""
+    async with open_stage() as stage:
+        answers: list[StrategistReport] = []
+
+        async def put() -> None:
+            answers.append(await ask_again(stage.strategist, Report(), timeout=5))
+
+        async with trio.open_nursery() as nursery:
+            stage.strategist.tell(BarClosed("A", closing(104.0, 0)))
+            stage.strategist.tell(BarClosed("B", closing(104.0, 0)))
+            nursery.start_soon(put)
+            await trio.testing.wait_all_tasks_blocked()
+            await stage.kit.advance(0.1)
+        assert sorted(answers[0].quarantined) == ["A", "B"]
 
 
 async def test_bars_that_wait_survive_a_failure(mock_clock: MockClock) -> None:

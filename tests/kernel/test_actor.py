@@ -94,10 +94,11 @@ def test_message_type_carries_priority_and_ttl() -> None:
 
 
 @pytest.mark.parametrize("ttl", [0, -1.0, float("nan")])
-def test_message_ttl_is_positive(ttl: float) -> None:
-    """A message that would be late before it is sent is refused."""
-    with pytest.raises(Refused):
-        message(Priority.INGEST, ttl=ttl)
+def test_message_ttl_makes_sense(ttl: float) -> None:
+    """A message that would be late before it is sent is refused, and a SYSTEM message is never late."""
+    for priority, seconds in ((Priority.INGEST, ttl), (Priority.SYSTEM, 1.0)):
+        with pytest.raises(Refused):
+            message(priority, ttl=seconds)
 
 
 def test_handler_of_no_message_is_refused() -> None:

@@ -91,6 +91,24 @@ async def test_bus_iterates_until_closed() -> None:
 
 
 @pytest.mark.trio
+async def test_bus_iteration_can_be_cancelled() -> None:
+    """A listener is cancelled at its next event even when many wait, and no event is lost with it."""
+    bus = Bus()
+    heard: list[str] = []
+    ticks = bus.subscribe(TickUpdate)
+    for symbol in "abc":
+        bus.publish(TickUpdate(symbol))
+    with trio.CancelScope() as scope:
+        async for tick in ticks:
+            heard.append(tick.symbol)
+            scope.cancel()
+    assert scope.cancelled_caught
+    bus.close()
+    await hear(ticks, heard)
+    assert heard == list("abc")
+
+
+@pytest.mark.trio
 async def test_bus_subscription_closes_itself() -> None:
     """A listener that leaves its block hears nothing more, and a waiting iteration ends."""
     bus = Bus()

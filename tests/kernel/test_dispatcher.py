@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import pytest
 import trio
@@ -112,36 +113,63 @@ async def test_dispatcher_passes_cancellation_on() -> None:
 
 
 async def test_dispatcher_runs_cpu_bound_work_in_threads() -> None:
-    """At most four functions run at once, in threads, and the most urgent of the others comes next."""
+    """Four functions run at once, in threads, and a fifth only when one of them has ended."""
     dispatcher = Dispatcher()
     barrier = threading.Barrier(5)
     may_end = threading.Event()
     begun: list[str] = []
 
-    def compute(name: str) -> str:
+    def compute(name: str) -> None:
         begun.append(name)
-        if name.startswith("first"):
+        assert threading.current_thread() is not threading.main_thread()
+        if name != "fifth":
             barrier.wait()
             may_end.wait()
-        return threading.current_thread().name
 
     async with trio.open_nursery() as nursery:
         for number in range(4):
             nursery.start_soon(dispatcher.submit_cpu_bound, compute, f"first {number}")
         await trio.to_thread.run_sync(barrier.wait)
-        assert dispatcher.running == 4
-
-        async def submit(name: str, priority: Priority) -> None:
-            thread = await dispatcher.submit_cpu_bound(compute, name, priority=priority)
-            assert thread != threading.main_thread().name
-
-        nursery.start_soon(submit, "low", Priority.BACKGROUND)
+        nursery.start_soon(dispatcher.submit_cpu_bound, compute, "fifth")
         await wait_all_tasks_blocked()
-        nursery.start_soon(submit, "high", Priority.EXECUTION)
-        await wait_all_tasks_blocked()
-        assert len(begun) == 4
+        assert (dispatcher.running, dispatcher.queued, len(begun)) == (4, 1, 4)
         may_end.set()
-    assert set(begun[4:]) == {"high", "low"}
+    assert begun[4:] == ["fifth"]
+
+
+async def test_dispatcher_takes_cpu_bound_work_by_urgency() -> None:
+    """The most urgent function gets the next thread; one whose caller was cancelled meanwhile gets none."""
+    dispatcher = Dispatcher(threads=1)
+    may_end = threading.Event()
+    begun: list[str] = []
+    given_up = trio.CancelScope()
+
+    async def submit_and_give_up() -> None:
+        with given_up:
+            await dispatcher.submit_cpu_bound(begun.append, "given up", priority=Priority.SYSTEM)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(dispatcher.submit_cpu_bound, may_end.wait))
+        await wait_all_tasks_blocked()
+        nursery.start_soon(submit_and_give_up)
+        for priority in (Priority.BACKGROUND, Priority.EXECUTION, Priority.INGEST):
+            job = partial(
+                dispatcher.submit_cpu_bound, begun.append, priority.name, priority=priority
+            )
+            nursery.start_soon(job)
+        await wait_all_tasks_blocked()
+        given_up.cancel()
+        await wait_all_tasks_blocked()
+        may_end.set()
+    assert begun == ["EXECUTION", "INGEST", "BACKGROUND"]
+
+
+async def test_dispatcher_raises_what_a_thread_raised() -> None:
+    """An exception in a thread is the caller's, and the thread is free again."""
+    dispatcher = Dispatcher(threads=1)
+    with pytest.raises(ValueError, match="invalid literal"):
+        await dispatcher.submit_cpu_bound(int, "x")
+    assert await dispatcher.submit_cpu_bound(int, "7") == 7
 
 
 async def test_dispatcher_runs_inline_on_virtual_time(mock_clock: MockClock) -> None:

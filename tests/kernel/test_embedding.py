@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import random
 import signal
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -124,3 +127,13 @@ def test_kernel_keeps_its_rules(path: Path) -> None:
         assert "except Exception" not in source
     assert "except BaseException" not in source
     assert "except:" not in source
+
+
+@pytest.mark.parametrize("path", sorted(KERNEL.glob("*.py")), ids=lambda path: path.name)
+def test_kernel_keeps_nothing_global(path: Path) -> None:
+    """No module holds anything that one system could change for another."""
+    module = importlib.import_module(f"aegis.kernel.{path.stem}".removesuffix(".__init__"))
+    changeable = (list, dict, set, bytearray, deque, random.Random, trio.Event, trio.Lock)
+    own = {name: value for name, value in vars(module).items() if not name.startswith("__")}
+    assert [name for name, value in own.items() if isinstance(value, changeable)] == []
+    assert not any(isinstance(node, ast.Global) for node in ast.walk(ast.parse(path.read_text())))

@@ -1,12 +1,13 @@
-"""A group after its end."""
+"""The corners of a group: crashes that meet each other, and its end."""
 
 from __future__ import annotations
 
 import pytest
+import trio
 from trio.testing import MockClock
 
 from aegis.errors import Refused
-from aegis.kernel import Actor
+from aegis.kernel import ALL_FOR_ONE, Actor, Priority, Restart, message, on
 from aegis.kernel.kit import open_kit
 
 pytestmark = pytest.mark.trio
@@ -32,3 +33,76 @@ async def test_closed_group_takes_nobody(mock_clock: MockClock) -> None:
         await kit.spawn(Clerk)
     with pytest.raises(Refused, match="kit is closed"):
         await kit.system.group("late")
+
+
+@message(Priority.EXECUTION)
+class Crash:
+    pass
+
+
+class Engine(Actor):
+    """Takes its time to start and to stop, and writes both down."""
+
+    stopping_timeout_s = 10.0
+
+    def __init__(
+        self, name: str, log: list[str], start_s: float = 0.0, stop_s: float = 0.0
+    ) -> None:
+        self.name = name
+        self.log = log
+        self.start_s = start_s
+        self.stop_s = stop_s
+
+    async def started(self) -> None:
+        self.log.append(f"{self.name} begins")
+        await trio.sleep(self.start_s)
+        self.log.append(f"{self.name} started")
+
+    async def stopping(self, reason: object) -> None:
+        await trio.sleep(self.stop_s)
+        self.log.append(f"{self.name} ends")
+
+    @on(Crash)
+    def crash(self, crash: Crash) -> None:
+        raise ValueError(self.name)
+
+
+OFTEN = Restart(max_restarts=10, backoff=0.1, ceiling=0.1)
+
+
+async def test_crash_while_a_sibling_begins_again(mock_clock: MockClock) -> None:
+    """One that has just started, and is taken along by a second crash, does not let the next begin before its time."""
+    log: list[str] = []
+    async with open_kit() as kit:
+        group = await kit.system.group("g", strategy=ALL_FOR_ONE)
+        first = await group.spawn(Engine, "a", log, name="a", policy=OFTEN)
+        await group.spawn(Engine, "b", log, 1.0, name="b", policy=OFTEN)
+        await group.spawn(Engine, "c", log, name="c", policy=OFTEN)
+        first.tell(Crash())
+        await kit.advance(0.5)
+        await group.spawn(Engine, "d", log, 0.0, 2.0, name="d", policy=OFTEN)
+        log.clear()
+        first.tell(Crash())
+        await kit.advance(10)
+        assert log == ["a ends", "b started", "d ends", "b ends"] + [
+            f"{name} {what}" for name in "abcd" for what in ("begins", "started")
+        ]
+
+
+async def test_crash_after_a_restart_that_was_cut_short(mock_clock: MockClock) -> None:
+    """One that was to be taken along, and was not, takes its siblings along when it fails itself later."""
+    log: list[str] = []
+    async with open_kit() as kit:
+        group = await kit.system.group("g", strategy=ALL_FOR_ONE)
+        refs = [
+            await group.spawn(Engine, name, log, 0.0, stop_s, name=name, policy=OFTEN)
+            for name, stop_s in (("a", 0.0), ("b", 0.0), ("c", 1.0))
+        ]
+        refs[0].tell(Crash())
+        await kit.advance(0.5)  # c takes its time to end, and b has not been told yet
+        await refs[0].stop()
+        await kit.advance(2)
+        log.clear()
+        refs[1].tell(Crash())
+        await kit.advance(5)
+        assert log == ["b ends", "c ends", "b begins", "b started", "c begins", "c started"]

@@ -167,6 +167,17 @@ def test_replay_feed_is_tell_and_run() -> None:
     assert stats[0] == stats[1] == (4, 1)
 
 
+def test_replay_feed_waits_its_turn() -> None:
+    """What was told before is handled before what is fed, also where another actor has it."""
+    log: list[str] = []
+    with Replay() as replay:
+        broker = replay.call(replay.spawn(Broker, log))
+        trader = replay.call(replay.spawn(Trader, log))
+        broker.tell(Order(1.0))
+        replay.feed(trader, Tick(2.0))
+    assert log[1:3] == ["order 1.0", "tick 2.0"]
+
+
 def test_replay_fires_timers_on_the_way() -> None:
     """Moving the clock fires each timer at its time, before what is told at the end."""
     log: list[str] = []

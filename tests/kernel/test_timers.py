@@ -9,6 +9,7 @@ import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trio.lowlevel import current_statistics
 from trio.testing import MockClock
 
 from aegis.errors import Refused
@@ -213,6 +214,22 @@ async def test_timer_for_an_unhandled_message(mock_clock: MockClock) -> None:
     async with open_kit() as kit:
         with pytest.raises(Refused, match="no handler"):
             await kit.spawn(Clockwork, [], lambda a: a.ctx.every("k", 1.0, Other()))
+
+
+@pytest.mark.trio
+async def test_timers_share_one_task(mock_clock: MockClock) -> None:
+    """However many timers are set, no task comes with them."""
+
+    def first(actor: Actor) -> None:
+        for number in range(100):
+            actor.ctx.every(number, 1.0 + number, Tick(str(number)))
+
+    async with open_kit() as kit:
+        await kit.spawn(Clockwork, [], nothing, name="without")
+        before = current_statistics().tasks_living
+        await kit.spawn(Clockwork, [], first, name="with")
+        assert kit.system.stats().timers == 100
+        assert current_statistics().tasks_living == before + 1  # the actor's own
 
 
 @given(plans=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 50), st.booleans())))

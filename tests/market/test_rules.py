@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import attrs
@@ -119,6 +120,14 @@ def test_more_rules_than_fit_are_refused() -> None:
         Analysis(1, rules=[rule] * (MAX_RULES + 1))
     bars = Analysis(1, Parameters(pivot_bars=1, atr_period=1), rules=[rule] * MAX_RULES)
     assert bars.row(0)["rules"] == (1 << MAX_RULES) - 1
+
+
+@pytest.mark.parametrize("width", [math.nan, math.inf, -math.inf, 1e6])
+def test_rule_cannot_propose_what_could_not_be_guarded(walk_bars: Any, width: float) -> None:
+    """An entry whose stop or target no order can have goes no further than the step; an exit does."""
+    rule = Rule("every", every, rule_record(EveryParameters(2, width=width)), [0])
+    signals = signals_of(walk_bars(1, 9), Parameters(), rule)
+    assert {*signals["kind"].tolist()} == {SignalKind.EXIT}
 
 
 def test_rule_with_a_full_outbox_is_counted(walk_bars: Any) -> None:

@@ -219,6 +219,15 @@ def test_replay_of_a_real_recording(command: Command) -> None:
     assert summary["reconciled"] is True
 
 
+def test_replay_shows_a_strategy_every_bar(command: Command) -> None:
+    """A strategy in Python is asked about each bar of a recording, as fast as it comes."""
+    recording = recorded(command.folder / "frames.gz")
+    summary = command.trade("replay", str(recording), "--speed", "max", "--strategy", "smc")
+    assert summary["strategies"]["smc"]["bars"] == summary["bars"] > 100
+    assert summary["strategies"]["smc"]["quarantined"] == {}
+    assert summary["reconciled"] is True
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -144,9 +144,7 @@ def test_handover_loses_nothing_and_repeats_nothing(
         ROWS
     ).size  # the old one has brought all that the newcomer has
     table.admission.join(ROWS)
-    let_in += [
-        number for number in (*new, count + 1) if table.ask(number, number) is Verdict.ADMITTED
-    ]
+    let_in += [n for n in (*new, count + 1) if table.ask(n, n) is Verdict.ADMITTED]
     assert let_in == list(range(1, count + 2))
 
 

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections import deque
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis.market.book import LEVEL
-from aegis.venue.book_sync import KEPT_MAX, TABLE, Action, Change, Happening, Kept, Phase
+from aegis.venue.binance_market import DepthUpdate
+from aegis.venue.book_sync import KEPT_MAX, TABLE, Action, Happening, Kept, Phase
 
-NOTHING = np.zeros(0, LEVEL)
 WITH_BOOK = {Phase.LIVE, Phase.RENEWING, Phase.PAUSED}
 ON_ITS_WAY = {Phase.ASKED, Phase.RENEWING}
 
 
-def change(previous_id: int, last_id: int) -> Change:
-    return Change(previous_id, last_id, last_id, NOTHING, NOTHING)
+def change(previous_id: int, last_id: int) -> DepthUpdate:
+    return DepthUpdate(s="X", U=last_id, u=last_id, pu=previous_id, T=last_id, b=[], a=[])
 
 
 def ids(kept: Kept) -> list[int]:
-    return [each.last_id for each in kept]
+    return [each.u for each in kept]
 
 
 def test_every_phase_is_reached_and_left() -> None:
@@ -108,6 +106,9 @@ def test_what_is_kept_follows_each_other() -> None:
     assert ids(kept) == [4, 9]
     kept.add(change(11, 12))
     assert ids(kept) == [12]
+    kept.add(change(12, 13))
+    kept.forget_through(12)
+    assert ids(kept) == [13]
     kept.forget()
     assert len(kept) == 0
 
@@ -136,6 +137,6 @@ def test_a_met_snapshot_lacks_nothing(steps: list[int], lost: set[int], update_i
             kept.add(change(last_id, last_id + step))
         last_id += step
     if kept.meeting(update_id) is Happening.MET:
-        covered = {i for each in kept for i in range(each.previous_id + 1, each.last_id + 1)}
+        covered = {i for each in kept for i in range(each.pu + 1, each.u + 1)}
         newest = max(ids(kept))
         assert set(range(update_id + 1, newest + 1)) <= covered

@@ -315,7 +315,7 @@ def test_lane_agrees_on_every_cut(rings: Rings) -> None:
 
 @st.composite
 def sequences(draw: st.DrawFn) -> list[bytes]:
-    """What one connection brings: ids that repeat, skip, come late or begin anew, times that go astray, jumping prices."""
+    """What one connection brings of two symbols: ids that repeat, skip or begin anew, and times and prices astray."""
     frames, price, at = [], 100.0, 1_616_202_000_000
     ids = dict.fromkeys(("u", "a", "t", "E"), 100)
     for _ in range(draw(st.integers(1, 40))):

@@ -147,7 +147,7 @@ def test_snapshot_is_the_same_by_either_reading() -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
+    "fields",
     [
         {"lastUpdateId": 0},
         {"lastUpdateId": "7"},
@@ -156,9 +156,9 @@ def test_snapshot_is_the_same_by_either_reading() -> None:
         {"T": -1},
     ],
 )
-def test_unsound_snapshots_are_refused(change: dict[str, Any]) -> None:
+def test_unsound_snapshots_are_refused(fields: dict[str, Any]) -> None:
     """Nothing of them reaches a book."""
-    body = {"lastUpdateId": 7, "T": 2, "bids": [["1", "1"]], "asks": [["2", "1"]]} | change
+    body = {"lastUpdateId": 7, "T": 2, "bids": [["1", "1"]], "asks": [["2", "1"]]} | fields
     with pytest.raises(Refused):
         decode_snapshot(compact(body), 5)
 
@@ -179,6 +179,10 @@ def levels(*rows: tuple[float, float]) -> Levels:
 SNAPSHOT = DepthSnapshot(
     100, 5_000, levels((9.0, 1.0), (8.0, 2.0)), levels((10.0, 1.0), (11.0, 2.0)), 1000
 )
+
+
+def change(previous_id: int, last_id: int, match_ms: int) -> DepthUpdate:
+    return DepthUpdate(s="BTCUSDT", U=last_id, u=last_id, pu=previous_id, T=match_ms, b=[], a=[])
 
 
 class Bench:
@@ -261,7 +265,7 @@ def test_change_that_does_not_follow_takes_the_book_out_of_step(
     """It is left, as is all that comes after it; the board says so at once."""
     bench.fate(compact(update()))
     bench.books.load(0, SNAPSHOT)
-    bench.books.apply(0, levels(), levels(), 100, 5_000)
+    bench.books.apply(0, change(90, 100, 5_000), levels(), levels())
     bench.books.put_in_step(0)
     assert bench.fate(compact(update(**fields))) is Fate.OUT_OF_STEP
     assert not bench.top.valid
@@ -375,12 +379,12 @@ def test_quotes_are_remembered_for_a_while(bench: Bench) -> None:
 def test_order_of_a_change(bench: Bench) -> None:
     """It follows, repeats, or is ahead; after a snapshot nobody knows yet at what time its last change was."""
     order = bench.books.order
-    assert order(0, 100, 110, 5_001) is Order.FOLLOWS
-    assert order(0, 90, 100, 9_999) is Order.REPEATED
-    assert order(0, 101, 110, 5_001) is Order.AHEAD
-    bench.books.apply(0, levels(), levels(), 110, 5_001)
-    assert order(0, 100, 110, 5_001) is Order.REPEATED
-    assert order(0, 90, 95, 9_999) is Order.AHEAD
+    assert order(0, change(100, 110, 5_001)) is Order.FOLLOWS
+    assert order(0, change(90, 100, 9_999)) is Order.REPEATED
+    assert order(0, change(101, 110, 5_001)) is Order.AHEAD
+    bench.books.apply(0, change(100, 110, 5_001), levels(), levels())
+    assert order(0, change(100, 110, 5_001)) is Order.REPEATED
+    assert order(0, change(90, 95, 9_999)) is Order.AHEAD
 
 
 # ---- recorded changes

@@ -49,6 +49,9 @@ class Allocations:
     blocks: int
     """Blocks of memory that objects asked for; those that came out of a free list are not among them."""
     collections: int
+    """While something waited to be done."""
+    idle_collections: int = 0
+    """While nothing did."""
 
 
 @attrs.frozen

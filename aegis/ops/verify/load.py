@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import os
 import tempfile
-import threading
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from aegis.actors.latency import LatencyReport
 from aegis.config import Config
 from aegis.errors import Unavailable
 from aegis.kernel.clock import SystemClock
+from aegis.market.parameters import Parameters
 from aegis.ops.allocations import AllocationCounter
 from aegis.ops.run import RunOptions, run
 from aegis.ops.screen import Silent
 from aegis.ops.summary import brain_ticks
 from aegis.ops.verify.facts import Allocations, Load
-from aegis.ops.verify.objects import count_collections
 from aegis.paper import paper_symbols
 
 if TYPE_CHECKING:
@@ -32,7 +30,8 @@ _SYMBOLS: Final = 300
 _OFFERED: Final = 105_000
 """A little more than what has to be kept up with: the exchange, too, loses its core at times."""
 _WARM_S: Final = 2.0
-_HOPS: Final = ("judged", "durable", "sent", "answered")
+_BARS: Final = Parameters(interval_ms=500, pivot_bars=2, atr_period=4)
+"""600 bars a second over all symbols, with some tens of signals and a handful of orders among them."""
 
 
 @attrs.frozen
@@ -42,7 +41,8 @@ class _Mark:
     at_ns: int
     ticks: int
     blocks: int
-    collections: int
+    busy_collections: int
+    idle_collections: int
 
 
 class _Watch(Silent):
@@ -54,7 +54,6 @@ class _Watch(Silent):
         self.warm: _Mark | None = None
         self.last: _Mark | None = None
         self.report: EngineReport | None = None
-        self.loop_thread = threading.get_native_id()
 
     def __exit__(self, *_: object) -> None:
         self._counting.close()
@@ -68,9 +67,14 @@ class _Watch(Silent):
             self.last, self.report = self._mark(report), report
 
     def _mark(self, report: EngineReport) -> _Mark:
-        blocks = self._allocations.blocks
-        now_ns = SystemClock.monotonic_ns()
-        return _Mark(now_ns, brain_ticks(report), blocks, count_collections())
+        garbage = report.garbage
+        return _Mark(
+            at_ns=SystemClock.monotonic_ns(),
+            ticks=brain_ticks(report),
+            blocks=self._allocations.blocks,
+            busy_collections=sum(garbage.busy),
+            idle_collections=sum(garbage.idle),
+        )
 
 
 async def measure_load(
@@ -87,7 +91,7 @@ async def measure_load(
     """
     watch = _Watch()
     with tempfile.TemporaryDirectory(dir=state_folder(), prefix="verify-") as folder:
-        settings = config or Config()
+        settings = config or Config(strategy=_BARS)
         settings = attrs.evolve(
             settings,
             symbols=paper_symbols(symbols),
@@ -97,9 +101,7 @@ async def measure_load(
         summary = await run(options, watch)
     if summary is None or watch.warm is None or watch.last is None or watch.report is None:
         raise Unavailable("the engine did not trade for long enough")
-    return _facts(
-        symbols, offered, watch.warm, watch.last, watch.report, summary, watch.loop_thread
-    )
+    return _facts(symbols, offered, watch.warm, watch.last, watch.report, summary)
 
 
 def _facts(
@@ -109,10 +111,9 @@ def _facts(
     last: _Mark,
     report: EngineReport,
     summary: dict[str, Any],
-    loop_thread: int,
 ) -> Load:
     ticks = last.ticks - warm.ticks
-    times, latency_us = report.executor.times, summary["latency_us"]
+    times = report.executor.times
     pids = {name: pid for name, pid in summary["pids"].items() if pid}
     feed = summary["feed"]
     return Load(
@@ -123,19 +124,25 @@ def _facts(
         lost=summary["ticks_lost"] + feed["gaps"] + feed["restarts"],
         pids=pids,
         alive=frozenset({report.feed.worker_pid, os.getpid(), summary["pids"]["exchange"]}),
-        loop_thread=loop_thread,
+        loop_thread=report.brain.loop_thread,
         structure_thread=report.brain.step_thread,
         allocations=Allocations(
-            ticks, last.blocks - warm.blocks, last.collections - warm.collections
+            ticks,
+            last.blocks - warm.blocks,
+            last.busy_collections - warm.busy_collections,
+            last.idle_collections - warm.idle_collections,
         ),
-        signals=summary["signals"]["proposed"],
-        orders=summary["orders"]["sent"],
+        signals=report.proposed,
+        orders=report.executor.sent,
         reconciled=summary["reconciled"],
         tick_to_signal_us=report.brain.tick_to_signal_us,
         tick_to_order_us=times.tick_to_order_us,
         hops_us={
             "signal": report.brain.tick_to_signal_us,
-            **{hop: LatencyReport(**latency_us[hop]) for hop in _HOPS},
+            "judged": times.judged_us,
+            "durable": times.durable_us,
+            "sent": times.sent_us,
+            "answered": times.answered_us,
         },
     )
 

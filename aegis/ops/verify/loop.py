@@ -22,7 +22,7 @@ from aegis.ops.verify.ring_writer import BAR_NS, WriterOrders
 from aegis.shm import CAPACITY, Policy, Ring
 from aegis.shm.reader import Reader
 
-__all__ = ["measure_loop"]
+__all__ = ["Deaf", "measure_loop"]
 
 _SYMBOLS: Final = tuple(f"COIN{number}USDT" for number in range(300))
 _SLEEP_S: Final = 0.001
@@ -30,7 +30,7 @@ _START_S: Final = 20.0
 _WARM_S: Final = 0.2
 
 
-class _Deaf(Actor):
+class Deaf(Actor):
     """Stands in for the Gate.
 
     Receives: `Signal`.
@@ -90,7 +90,7 @@ async def _flood() -> AsyncIterator[Reader]:
 
 async def _with_brain(reader: Reader, analysis: Analysis, done: trio.Event) -> None:
     async with open_system("verify") as system:
-        gate = await system.spawn(_Deaf)
+        gate = await system.spawn(Deaf)
         await system.spawn(Brain, reader, analysis, _SYMBOLS, gate)
         await done.wait()
 
