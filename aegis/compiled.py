@@ -16,13 +16,14 @@ from numba.core import config as numba_config
 
 from aegis.kernel_cache import cache_folder
 
-__all__ = ["callback", "compiled", "entry_point", "forbid_compiling", "inlined"]
+__all__ = ["callback", "compiled", "entry_point", "forbid_compiling", "inlined", "watch_compiling"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 # Every dispatcher of this process, so that compiling can be forbidden on all of them.
 _kernels: list[Any] = []
+_watchers: list[Callable[[str], object]] = []
 # What C may call is never freed.
 _callbacks: list[Any] = []
 
@@ -38,6 +39,7 @@ def compiled(
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        _tell_watchers(function)
         with _own_cache():
             kernel = numba.njit(signature, cache=True, nogil=nogil, error_model="numpy")(function)
         _kernels.append(kernel)
@@ -50,12 +52,28 @@ def callback(signature: object) -> Callable[[Callable[P, R]], int]:
     """Compile a function at import for C to call; what takes its name is its address."""
 
     def decorate(function: Callable[P, R]) -> int:
+        _tell_watchers(function)
         with _own_cache():
             kept = numba.cfunc(signature, cache=True)(function)
         _callbacks.append(kept)
         return int(kept.address)
 
     return decorate
+
+
+@contextmanager
+def watch_compiling(told: Callable[[str], object]) -> Iterator[None]:
+    """Have a function told the name of each kernel before it is compiled, or found in the cache."""
+    _watchers.append(told)
+    try:
+        yield
+    finally:
+        _watchers.remove(told)
+
+
+def _tell_watchers(function: Callable[..., Any]) -> None:
+    for told in _watchers:
+        told(f"{function.__module__}.{function.__name__}")
 
 
 @contextmanager
