@@ -14,7 +14,7 @@ from aegis.sim.hub import Hub
 from aegis.sim.load import Load
 from aegis.sim.order import Trade
 from aegis.sim.routes import Route
-from aegis.venue.binance_market import AggTrade, BookTicker, decode_market
+from aegis.venue.binance_market import AggTrade, BookTicker, Message, decode_market
 
 NOW_MS = 1_700_000_000_000
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "COIN13USDT")
@@ -56,6 +56,12 @@ class Client:
         return found
 
 
+def events(client: Client) -> list[object]:
+    """Every event that a client was sent."""
+    messages = [decode_market(each) for each in client.payloads()]
+    return [event for each in messages if isinstance(each, Message) for event in each.events]
+
+
 class Scene:
     """A venue with an even market and two clients, one a route."""
 
@@ -79,8 +85,8 @@ def test_every_symbol_quotes_and_trades_in_turn(scene: Scene) -> None:
     """So many ticks were asked for, so many come, the same number of each symbol and half of them trades."""
     for _ in range(40):
         scene.load.send(len(SYMBOLS), NOW_MS)
-    quotes = [decode_market(each) for each in scene.quotes.payloads()]
-    trades = [decode_market(each) for each in scene.trades.payloads()]
+    quotes = events(scene.quotes)
+    trades = events(scene.trades)
     assert len(quotes) + len(trades) == 40 * len(SYMBOLS)
     assert Counter(each.s for each in quotes if isinstance(each, BookTicker)) == dict.fromkeys(
         SYMBOLS, 20
