@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from aegis.compiled import inlined
 from aegis.errors import check
 from aegis.market.bars import BAR
-from aegis.market.kernel import inlined
 
 __all__ = ["CLOSING", "MARK_FIELDS", "QUOTE_FIELDS", "write_closing"]
 

@@ -25,9 +25,9 @@ from aegis.config import Config
 from aegis.errors import Refused, Unavailable
 from aegis.kernel.clock import SystemClock, process_started_ns
 from aegis.kernel.process import Child, own_children
-from aegis.kernel_cache import is_warm, mark_warm
 from aegis.market.book_top import BOOK_TOP
 from aegis.market.records import TICK
+from aegis.ops.compiling import compile_kernels
 from aegis.ops.screen import Screen
 from aegis.ops.shipped_exchange import ShippedExchange, arguments, attend_exchange
 from aegis.ops.summary import Clean, RunFacts, brain_ticks, summarise
@@ -101,15 +101,15 @@ async def run(options: RunOptions, screen: Screen) -> dict[str, Any] | None:
 async def _trade(options: RunOptions, ending: _Ending, screen: Screen) -> None:
     """Open the exchange and the engine, trade until asked to end, and wind down."""
     clock = SystemClock()
-    if not options.recordings:  # whose symbols are not known yet
-        _check_strategies(options.config)
     path = _journal_path(options, clock.wall_ns())
     with (
         closing(Journal(path)) as journal,
         Ring.create(TICK, options.config.feed.ring_capacity) as ring,
         _board(options) as board,
     ):
-        _compile_kernels()
+        compile_kernels(_load_engine)
+        if not options.recordings:  # whose symbols are not known yet
+            _check_strategies(options.config)
         pass_fds = ring.pass_fds if board is None else (*ring.pass_fds, board.fd)
         async with _open_venue(options, pass_fds) as venue:
             open_engine = _load_engine()
@@ -236,15 +236,6 @@ def _check_strategies(config: Config) -> None:
     from aegis.playbook import read_playbook  # noqa: PLC0415  # it imports numba
 
     read_playbook(config)
-
-
-def _compile_kernels() -> None:
-    """Compile what the cache does not hold. It holds up everything, so nothing may be running yet."""
-    if not is_warm():
-        _log.info("compiling", how_often="once for this version", takes="up to a minute")
-        _load_engine()
-        mark_warm()
-        _log.info("compiled")
 
 
 async def _until_asked(
