@@ -40,7 +40,7 @@ from aegis.venue.signing import Credentials
 if TYPE_CHECKING:
     from aegis.engine import Engine, EngineReport
 
-__all__ = ["RunOptions", "run"]
+__all__ = ["RunOptions", "compile_kernels", "run"]
 
 _DRAIN_S: Final = 30.0
 _STOP_GRACE_S: Final = 1.0
@@ -109,7 +109,7 @@ async def _trade(options: RunOptions, ending: _Ending, screen: Screen) -> None:
         Ring.create(TICK, options.config.feed.ring_capacity) as ring,
         _board(options) as board,
     ):
-        _compile_kernels()
+        compile_kernels()
         pass_fds = ring.pass_fds if board is None else (*ring.pass_fds, board.fd)
         async with _open_venue(options, pass_fds) as venue:
             open_engine = _load_engine()
@@ -238,7 +238,7 @@ def _check_strategies(config: Config) -> None:
     read_playbook(config)
 
 
-def _compile_kernels() -> None:
+def compile_kernels() -> None:
     """Compile what the cache does not hold. It holds up everything, so nothing may be running yet."""
     if not is_warm():
         _log.info("compiling", how_often="once for this version", takes="up to a minute")
