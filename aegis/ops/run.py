@@ -40,7 +40,7 @@ from aegis.venue.signing import Credentials
 if TYPE_CHECKING:
     from aegis.engine import Engine, EngineReport
 
-__all__ = ["RunOptions", "run"]
+__all__ = ["RunOptions", "compile_kernels", "load_engine", "run"]
 
 _DRAIN_S: Final = 30.0
 _STOP_GRACE_S: Final = 1.0
@@ -107,12 +107,12 @@ async def _trade(options: RunOptions, ending: _Ending, screen: Screen) -> None:
         Ring.create(TICK, options.config.feed.ring_capacity) as ring,
         _board(options) as board,
     ):
-        compile_kernels(_load_engine)
+        compile_kernels(load_engine)
         if not options.recordings:  # whose symbols are not known yet
             _check_strategies(options.config)
         pass_fds = ring.pass_fds if board is None else (*ring.pass_fds, board.fd)
         async with _open_venue(options, pass_fds) as venue:
-            open_engine = _load_engine()
+            open_engine = load_engine()
             async with open_engine(
                 venue.config,
                 venue.addresses,
@@ -187,7 +187,7 @@ async def _open_venue(options: RunOptions, pass_fds: tuple[int, ...]) -> AsyncIt
             load=options.load,
         )
         async with _held(Child(command)) as exchange, _held(start_worker(pass_fds)) as worker:
-            _load_engine()
+            load_engine()
             async with attend_exchange(exchange) as shipped:
                 yield _at_shipped(config, shipped, worker)
         return
@@ -224,7 +224,7 @@ def _at_shipped(config: Config, shipped: ShippedExchange, worker: Child) -> _Ven
     )
 
 
-def _load_engine() -> Callable[..., AbstractAsyncContextManager[Engine]]:
+def load_engine() -> Callable[..., AbstractAsyncContextManager[Engine]]:
     """Import the engine, and with it the compiled code: half a second in which others can start."""
     from aegis.engine import open_engine  # noqa: PLC0415  # importing is what this is for
 
