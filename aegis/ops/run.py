@@ -40,7 +40,7 @@ from aegis.venue.signing import Credentials
 if TYPE_CHECKING:
     from aegis.engine import Engine, EngineReport
 
-__all__ = ["RunOptions", "compile_kernels", "load_engine", "run"]
+__all__ = ["RunOptions", "load_engine", "run"]
 
 _DRAIN_S: Final = 30.0
 _STOP_GRACE_S: Final = 1.0
