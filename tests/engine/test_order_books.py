@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import trio
 from aegis.actors.feed_protocol import BookFigures
 from aegis.config import Config, FeedConfig
 from aegis.engine import Engine, open_engine
+from aegis.errors import Unavailable
 from aegis.kernel.clock import SystemClock
 from aegis.market.book_top import SHOWN, BookTop
 from aegis.market.parameters import Parameters
@@ -126,7 +127,10 @@ async def test_books_die_and_come_back_with_the_worker(tmp_path: Path) -> None:
         os.kill(worker, signal.SIGKILL)
         while engine.books.of("BTCUSDT").valid:
             await trio.sleep(0.001)
-        while (await engine.report()).feed.worker_pid in {0, worker}:
+        replaced = False
+        while not replaced:
+            with suppress(Unavailable):  # the Feed is just being restarted
+                replaced = (await engine.report()).feed.worker_pid not in {0, worker}
             await trio.sleep(0.02)
         await until(engine, all_valid)
         await top_at_the_exchange(server, engine, "BTCUSDT")
