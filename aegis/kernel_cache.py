@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import sys
 import tempfile
 from functools import cache
@@ -20,9 +21,10 @@ from typing import Final
 
 from aegis.errors import check
 
-__all__ = ["cache_folder", "is_warm", "mark_warm"]
+__all__ = ["cache_folder", "count_kernels", "is_warm", "mark_warm"]
 
 _PACKAGE: Final = Path(__file__).resolve().parent
+_KERNEL: Final = re.compile(rb"^ *@(?:compiled|callback)\b|= _call\(", re.MULTILINE)
 _COMPILED_PACKAGES: Final = ("market", "shm")
 """Packages whose every file counts: their constants are frozen into the code."""
 
@@ -63,6 +65,11 @@ def _owned(folder: Path) -> Path:
         check(status.st_uid == os.geteuid(), f"{each} belongs to us")
         check(not status.st_mode & 0o022, f"{each} can be written to by its owner only")
     return folder
+
+
+def count_kernels() -> int:
+    """About how many kernels the sources have; some are compiled once a record type, so there are a few more."""
+    return sum(len(_KERNEL.findall(path.read_bytes())) for path in _sources())
 
 
 def is_warm() -> bool:

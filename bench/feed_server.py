@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import attrs
+import numpy as np
 
 __all__ = ["EPOCH_US", "ROUND", "SYMBOLS", "Address", "sizes", "start"]
 
@@ -34,6 +35,9 @@ EPOCH_US: Final = 10**12
 DONE: Final = b'{"result":null,"id":1}'
 ROUND: Final = 40 * len(SYMBOLS)
 _TIME: Final = b"1616202009188"
+_ID: Final = 389_500_000
+"""The first id of each symbol's stream; they are contiguous, and their last digits are written anew each round."""
+_ID_DIGITS: Final = 5
 _ACCEPT: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
@@ -57,10 +61,10 @@ def payload(kind: str, number: int) -> str:
     symbol = SYMBOLS[number % len(SYMBOLS)]
     at, size = int(_TIME), number + 1
     event = (
-        {"e": "aggTrade", "E": at, "a": 389551486, "s": symbol, "p": "58665.10", "q": f"{size}.000"}
+        {"e": "aggTrade", "E": at, "a": _ID, "s": symbol, "p": "58665.10", "q": f"{size}.000"}
         | {"f": 621622993, "l": 621622993, "T": at, "m": False}
         if kind == "aggTrade"
-        else {"e": "bookTicker", "u": 5123107838717, "s": symbol, "b": "2681.62", "B": "1.165"}
+        else {"e": "bookTicker", "u": _ID, "s": symbol, "b": "2681.62", "B": "1.165"}
         | {"a": "2681.63", "A": f"{size}.000", "T": at, "E": at}
     )
     stream = f"{symbol.lower()}@{kind}"
@@ -72,10 +76,25 @@ def frame(text: bytes) -> bytes:
     return b"\x81" + (bytes([size]) if size < 126 else b"\x7e" + size.to_bytes(2, "big")) + text
 
 
-FRAMES: Final = {
-    kind: [frame(payload(kind, number).encode()) for number in range(ROUND)]
-    for kind in ("aggTrade", "bookTicker")
-}
+class Round:
+    """`ROUND` frames as one piece of memory, in which each symbol's ids go on from round to round."""
+
+    def __init__(self, kind: str) -> None:
+        frames = [frame(payload(kind, number).encode()) for number in range(ROUND)]
+        self._ends = np.cumsum([0, *map(len, frames)])
+        self._bytes = np.frombuffer(bytearray(b"".join(frames)), np.uint8)
+        ids = [text.index(b"%d" % _ID) + len(b"%d" % _ID) - _ID_DIGITS for text in frames]
+        self._digits_at = (self._ends[:-1] + ids)[:, None] + np.arange(_ID_DIGITS)
+        self._in_round = np.arange(ROUND) // len(SYMBOLS)
+        self._powers = 10 ** np.arange(_ID_DIGITS)[::-1]
+
+    def frames(self, number: int, first: int, last: int) -> memoryview:
+        """The frames `first` to `last - 1` of a round, with their ids."""
+        in_round = self._in_round[first:last]
+        ids = in_round[0] + np.arange(in_round[-1] - in_round[0] + 1)
+        digits = (ids + number * ROUND // len(SYMBOLS))[:, None] // self._powers % 10 + ord("0")
+        self._bytes[self._digits_at[first:last]] = digits[in_round - in_round[0]]
+        return self._bytes.data[self._ends[first] : self._ends[last]]
 
 
 class Encrypted:
@@ -87,7 +106,7 @@ class Encrypted:
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._when_read(self._tls.do_handshake)
 
-    def sendall(self, data: bytes) -> None:
+    def sendall(self, data: bytes | memoryview) -> None:
         """Encrypt as one record, if it is short enough; it leaves when something is received."""
         self._tls.write(data)
 
@@ -119,29 +138,26 @@ Send = Callable[[Connection], None]
 
 def flat(kind: str, count: int, record: int) -> Send:
     """Frames as fast as they are taken."""
-    frames = FRAMES[kind]
-    chunks = [b"".join(frames[start : start + record]) for start in range(0, ROUND, record)]
-    rounds, rest = divmod(count, ROUND)
+    frames = Round(kind)
 
     def send(connection: Connection) -> None:
-        for _ in range(rounds):
-            for chunk in chunks:
-                connection.sendall(chunk)
-        connection.sendall(b"".join(frames[:rest]))
+        for sent in range(0, count, record):
+            number, first = divmod(sent, ROUND)
+            connection.sendall(frames.frames(number, first, first + min(record, count - sent)))
 
     return send
 
 
 def paced(rate: int, burst: int, count: int) -> Send:
     """Bursts of trades at even times, each frame with the time of its send."""
-    frames = FRAMES["aggTrade"]
+    frames = Round("aggTrade")
     between_ns = burst * 1_000_000_000 // rate
-    texts = [b"".join(frames[start : start + burst]) for start in range(0, ROUND, burst)]
 
     def send(connection: Connection) -> None:
         due = time.monotonic_ns() + 10_000_000
-        for number in range(count // burst):
-            text = texts[number % len(texts)]
+        for sent in range(0, count, burst):
+            number, first = divmod(sent, ROUND)
+            text = bytes(frames.frames(number, first, first + burst))
             while (now := time.monotonic_ns()) < due:
                 pass  # a sleep would come back too late
             connection.sendall(text.replace(_TIME, b"%d" % (EPOCH_US + now // 1000)))

@@ -62,8 +62,8 @@ def goals(everybody: Sequence[Contestant]) -> list[Goal]:
     median = {(each.name, each.metric): each.median for each in everybody}
     ours = median[ENGINE, BARE]
     return [
-        Goal(f"{BARE}, beside httpx alone", ours / median[HTTPX, BARE], "x", 1.5, 3.0),
-        Goal(f"{BARE}, beside h11 alone", ours / median[H11, BARE], "x", 4.0, 8.0),
+        Goal(f"{BARE}, beside httpx alone", ours / median[HTTPX, BARE], "x", 2.0, 4.0),
+        Goal(f"{BARE}, beside h11 alone", ours / median[H11, BARE], "x", 5.0, 10.0),
     ]
 
 

@@ -50,7 +50,8 @@ __all__ = ["Timed", "by_engine", "by_h11", "by_httpx"]
 
 SYMBOLS: Final = paper_symbols(10)
 NOTIONAL: Final = Decimal(1000)
-_REST_S: Final = 0.005
+_REST_S: Final = 0.025
+"""Between a fill and the next order: by then what the last one left to be written down is on disk."""
 _FILL_S: Final = 10.0
 _CONNECT_S: Final = 0.3
 """What a user stream needs to be heard."""

@@ -10,6 +10,7 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -80,17 +81,27 @@ def main(
     parser.add_argument("--scale", type=float, default=1.0, help="of the amount of work (1)")
     options = parser.parse_args()
     everybody = contestants(options.scale)
+    wrong = ""
     try:
         for _ in range(options.runs):
             for each in everybody:
                 gc.collect()
                 each.figures.append(each.run())
-    except WrongWorkError as error:
-        sys.stderr.write(f"{name}: wrong work: {error}\n")
+    except* WrongWorkError as group:  # out of a nursery it comes in a group
+        wrong = _first(group)
+    if wrong:
+        sys.stderr.write(f"{name}: wrong work: {wrong}\n")
         return 3
     report = _as_json if options.json else _as_table
     print(report(name, everybody, goals(everybody)))
     return 0
+
+
+def _first(group: BaseExceptionGroup[Any]) -> str:
+    cause: BaseException = group
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    return str(cause)
 
 
 def _machine() -> str:

@@ -8,7 +8,9 @@ import pytest
 
 from aegis import kernel_cache
 from aegis.errors import Broken
-from aegis.kernel_cache import cache_folder, is_warm, mark_warm
+from aegis.kernel.clock import ManualClock
+from aegis.kernel_cache import cache_folder, count_kernels, is_warm, mark_warm
+from aegis.ops.compiling import Progress
 
 
 @pytest.fixture(autouse=True)
@@ -64,3 +66,59 @@ def test_compiling_is_an_error_once_it_is_forbidden(tmp_path: Path) -> None:
         [sys.executable, str(module)], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout == "refused\n"
+
+
+def test_kernels_are_counted_in_the_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Progress has an end to count to before anything is compiled."""
+    package = tmp_path / "package"
+    (package / "shm").mkdir(parents=True)
+    (package / "shm" / "one.py").write_text(
+        "@compiled('int64()')\ndef a(): ...\n    @compiled('void()')\nready = _call('int64()', b)\n"
+    )
+    monkeypatch.setattr(kernel_cache, "_PACKAGE", package)
+    assert count_kernels() == 3
+
+
+def test_progress_is_said_about_once_a_second() -> None:
+    """Not a line for each kernel, and never more of them than there are."""
+    said: list[tuple[str, dict[str, object]]] = []
+    clock = ManualClock()
+    progress = Progress(lambda name, **values: said.append((name, values)), clock.monotonic_ns, 2)
+    for number in range(4):
+        clock.move_to(number * 600_000_000)
+        progress.begin(f"kernel {number}")
+    progress.end()
+    assert said == [
+        ("compiling", {"kernel": "kernel 2", "number": 3, "of_about": 3}),
+        ("compiled", {"kernels": 4, "seconds": 1.8}),
+    ]
+
+
+@pytest.mark.processes
+def test_nothing_is_left_to_compile_when_the_brain_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the engine imported, its rings and its thread need no kernel that is not there."""
+    monkeypatch.delenv(
+        "XDG_CACHE_HOME"
+    )  # the machine's own: what is in there needs not be compiled again
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import trio\n"
+        "import aegis.engine\n"
+        "from aegis.actors.brain_thread import BrainThread\n"
+        "from aegis.compiled import watch_compiling\n"
+        "from aegis.market.analysis import Analysis\n"
+        "from aegis.market.conflate import Conflation\n"
+        "from aegis.market.records import TICK\n"
+        "from aegis.shm import Ring\n"
+        "kernels = []\n"
+        "with watch_compiling(kernels.append), Ring.create(TICK, 1024) as ring:\n"
+        "    ring.writer().write(0, 1, 1.0, 1.0, 1.0, 1.0)\n"
+        "    BrainThread(ring.reader('brain'), Analysis(2), Conflation(2))\n"
+        "print(kernels)\n"
+    )
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -18,6 +18,7 @@ from aegis.market.conflate import CONFLATED, Conflation
 from aegis.market.records import TICK
 from aegis.market.signals import SIGNAL
 from aegis.shm import Policy, Ring
+from aegis.shm.entry_points import prepare
 from aegis.shm.reader import Reader
 from aegis.shm.wakeup import BLOCK
 from aegis.shm.writer import Writer
@@ -27,6 +28,11 @@ __all__ = ["BrainThread"]
 _COMMANDS: Final = 1024
 _OUTPUTS: Final = 4096
 """Signals, closed bars or updates that may wait for the loop; what comes then is counted as lost."""
+
+# Before anything runs: compiling takes seconds.
+prepare(TICK, one_by_one=True)  # as the feed's worker writes them
+for _records in (COMMAND, SIGNAL, CLOSING, CONFLATED):
+    prepare(_records)
 
 
 class BrainThread:

@@ -40,6 +40,7 @@ from aegis.venue.depth_books import DepthBooks
 from aegis.venue.depth_snapshots import DepthSnapshots
 from aegis.venue.fastlane import Fate, Lane
 from aegis.venue.fastlane_symbols import SymbolTable
+from aegis.venue.fastlane_transport import Linger
 from aegis.venue.pace import Pace
 from aegis.venue.shards import plan_shards
 
@@ -88,6 +89,7 @@ class Worker:
             admission=self._admission,
             clock=clock,
             attempts=Pace(_ATTEMPTS, _ATTEMPTS_S),
+            linger=Linger(),
             make_lane=make_lane,
             notice=self._notice,
             books=books,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -16,6 +17,7 @@ from aegis.market.records import received_us
 from aegis.venue.binance_market import Message, Reply, ServerShutdown
 from aegis.venue.binance_streams import market_url, subscribe_frames
 from aegis.venue.fastlane import Lane, Role
+from aegis.venue.fastlane_transport import Linger
 from aegis.venue.pace import Pace
 from aegis.venue.shards import Shard
 from aegis.venue.websocket import open_socket
@@ -40,6 +42,7 @@ class MarketSocket:
         lane: for this connection alone until it has ended.
         sink: takes every other frame.
         clock: for the receive stamps.
+        linger: shared by the connections of this process.
         notice: called when everything is subscribed to.
     """
 
@@ -50,6 +53,7 @@ class MarketSocket:
         lane: Lane,
         sink: TickSink,
         clock: Clock,
+        linger: Linger,
         notice: Callable[[], None],
     ) -> None:
         self.lane: Final = lane
@@ -57,12 +61,15 @@ class MarketSocket:
         """Of each stream, how many messages did not go through the lane."""
         self.ended: Final = trio.Event()
         self.shutdown_announced: Final = trio.Event()
+        self.subscribed_s = self.ended_s = math.inf
+        """When both happened, on Trio's clock."""
         self.refused = 0
         """Requests that the exchange said no to."""
         self._url: Final = market_url(url, shard.route)
         self._shard: Final = shard
         self._sink: Final = sink
         self._clock: Final = clock
+        self._linger: Final = linger
         self._notice: Final = notice
         self._pace: Final = Pace(1, _BETWEEN_FRAMES_S)
         self._requests = 0
@@ -101,7 +108,9 @@ class MarketSocket:
         """
         has_stood = False
         try:
-            async with open_socket(self._url, queue=QUEUE, lane=self.lane) as websocket:
+            async with open_socket(
+                self._url, queue=QUEUE, lane=self.lane, linger=self._linger
+            ) as websocket:
                 self.lane.role = role
                 has_stood = True
                 await prepare()
@@ -111,6 +120,7 @@ class MarketSocket:
             if not has_stood:
                 raise
         finally:
+            self.ended_s = trio.current_time()
             self.ended.set()
 
     def leave(self) -> None:
@@ -169,4 +179,5 @@ class MarketSocket:
             return
         self._unacknowledged -= 1
         if self._unacknowledged == 0:
+            self.subscribed_s = trio.current_time()
             self._notice()

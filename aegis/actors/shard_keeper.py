@@ -33,6 +33,7 @@ from aegis.venue.admission import Admission, Series
 from aegis.venue.backoff import Backoff
 from aegis.venue.binance_streams import kind_of
 from aegis.venue.fastlane import Lane, Role
+from aegis.venue.fastlane_transport import Linger
 from aegis.venue.pace import Pace
 from aegis.venue.shards import Shard, symbol_of
 
@@ -66,6 +67,7 @@ class FeedParts:
     clock: Clock
     attempts: Pace
     """Of connecting: the exchange bans whoever tries too often."""
+    linger: Linger
     make_lane: Callable[[], Lane]
     notice: Callable[[], None]
     """Called when something happened that the Feed should hear of at once."""
@@ -158,7 +160,13 @@ class ShardKeeper:
         in_use = self._socket.lane if self._socket is not None else None
         lane = next(lane for lane in self._lanes if lane is not in_use)
         socket = MarketSocket(
-            parts.streams_url, self._shard, lane, parts.sink, parts.clock, parts.notice
+            parts.streams_url,
+            self._shard,
+            lane,
+            parts.sink,
+            parts.clock,
+            parts.linger,
+            parts.notice,
         )
         stands = False
         try:
@@ -252,7 +260,8 @@ class ShardKeeper:
                 newcomer.leave()
                 await newcomer.ended.wait()
             return old
-        behind = admission.parted(self._rows) if newcomer.is_subscribed else self._rows
+        have_met = newcomer.subscribed_s < old.ended_s
+        behind = admission.parted(self._rows) if have_met else self._rows
         await self._mark_gaps(np.unique(behind // len(Series)))
         admission.break_off(behind)
         admission.join(self._rows)

@@ -13,7 +13,7 @@ from aegis.errors import check
 from aegis.market import commands
 from aegis.market.bars import BAR, HISTORY
 from aegis.market.breakout import breakout_rule
-from aegis.market.closings import QUOTE_FIELDS
+from aegis.market.closings import MARK_FIELDS, QUOTE_FIELDS
 from aegis.market.events import LOG
 from aegis.market.parameters import Parameters
 from aegis.market.records import TICK
@@ -129,7 +129,7 @@ class Analysis:
             symbol: the row to take it into; the closing's own number is the other analysis'.
         """
         row = self.state[symbol]
-        for name in QUOTE_FIELDS:
+        for name in (*QUOTE_FIELDS, *MARK_FIELDS):
             row[name] = closing[name]
         row["recv_us"] = closing["recv_us"]
         row["flow"]["running"] = closing["order_flow"]

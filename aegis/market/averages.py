@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from aegis.market.kernel import inlined
+from aegis.compiled import inlined
 from aegis.market.recent import MASK
 
 __all__ = ["AVERAGE", "MOMENTS", "deviation", "update_average", "update_moments"]

@@ -25,8 +25,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from aegis.compiled import inlined
 from aegis.errors import check
-from aegis.market.kernel import inlined
 
 __all__ = ["BAR", "FLAG_BROKEN", "HISTORY", "merge_trade", "open_bar"]
 

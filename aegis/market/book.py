@@ -21,10 +21,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from aegis.compiled import compiled, entry_point
+from aegis.compiled import compiled, entry_point, inlined
 from aegis.errors import check
 from aegis.market.book_top import BOOK_TOP, PRICE_ONE, SHOWN
-from aegis.market.kernel import constant, inlined
+from aegis.market.kernel import constant
 from aegis.memory import move, record_at
 
 __all__ = [

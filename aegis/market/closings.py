@@ -10,14 +10,17 @@ from typing import Any, Final
 
 import numpy as np
 
+from aegis.compiled import inlined
 from aegis.errors import check
 from aegis.market.bars import BAR
-from aegis.market.kernel import inlined
 
-__all__ = ["CLOSING", "QUOTE_FIELDS", "write_closing"]
+__all__ = ["CLOSING", "MARK_FIELDS", "QUOTE_FIELDS", "write_closing"]
 
 QUOTE_FIELDS: Final = ("bid", "ask", "bid_size", "ask_size")
 """The best quote, by the names it has in TICK, in ROW and in CLOSING."""
+
+MARK_FIELDS: Final = ("mark", "index", "funding_rate", "funding_ms")
+"""The exchange's own valuation, by the names it has in ROW and in CLOSING."""
 
 CLOSING: Final = np.dtype(
     [
@@ -27,6 +30,10 @@ CLOSING: Final = np.dtype(
         ("ask", "<f8"),
         ("bid_size", "<f8"),
         ("ask_size", "<f8"),
+        ("mark", "<f8"),  # the last valuation before the close, 0 where there was none
+        ("index", "<f8"),
+        ("funding_rate", "<f8"),
+        ("funding_ms", "<i8"),
         ("order_flow", "<f8"),  # of the bar
         ("recv_us", "<u4"),  # receive stamp of the tick that closed it
         ("symbol", "<u2"),
@@ -35,7 +42,7 @@ CLOSING: Final = np.dtype(
     align=True,
 )
 
-check(CLOSING.itemsize == BAR.itemsize + 56, "a CLOSING has no padding")
+check(CLOSING.itemsize == BAR.itemsize + 88, "a CLOSING has no padding")
 
 
 @inlined
@@ -52,6 +59,10 @@ def write_closing(outbox: Any, row: Any, bar: Any) -> None:
     closing.ask = row.ask
     closing.bid_size = row.bid_size
     closing.ask_size = row.ask_size
+    closing.mark = row.mark
+    closing.index = row.index
+    closing.funding_rate = row.funding_rate
+    closing.funding_ms = row.funding_ms
     closing.order_flow = row.flow.order_flow
     closing.recv_us = row.recv_us
     closing.symbol = row.symbol

@@ -16,10 +16,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from aegis.compiled import compiled, entry_point
+from aegis.compiled import compiled, entry_point, inlined
 from aegis.errors import check
 from aegis.market.bars import BAR, FLAG_BROKEN, merge_trade, open_bar
-from aegis.market.kernel import array_of, constant, inlined
+from aegis.market.kernel import array_of, constant
 from aegis.market.records import TICK, TickKind
 from aegis.market.sanity import quote_holds, trade_holds
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from aegis.compiled import inlined
 from aegis.errors import check
-from aegis.market.kernel import inlined
 
 __all__ = ["EVENT", "EVENTS", "LOG", "Element", "Happening", "write_event"]
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from aegis.market.kernel import inlined
+from aegis.compiled import inlined
 from aegis.market.recent import DOWN, MASK, UP
 
 __all__ = ["FEATURES", "NAMED", "NAMES", "VERSION", "WARMUP", "update_features"]

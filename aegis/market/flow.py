@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from aegis.market.kernel import inlined
+from aegis.compiled import inlined
 
 __all__ = ["FLOW", "close_flow", "take_quote"]
 

@@ -21,8 +21,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from aegis.compiled import inlined
 from aegis.market.averages import AVERAGE, MOMENTS, deviation, update_average, update_moments
-from aegis.market.kernel import inlined
 from aegis.market.recent import DOWN, MASK, UP
 
 __all__ = ["INDICATORS", "VALUES", "update_indicators"]

@@ -1,34 +1,13 @@
-"""Parts of what aegis.compiled compiles, and constants for them.
-
-The step is one kernel made of some sixty small functions. What it is made of decides how long it takes to compile: numba's own
-`inline="always"` pastes each part into its caller before types are known, and infers the whole caller's anew for each; that took
-258 s here. LLVM inlines as well, after the types are known and each part is compiled once: 10 s, and the same speed.
-"""
+"""Constants and array types for compiled code."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import numba
 import numpy as np
 
-__all__ = ["array_of", "constant", "inlined"]
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def inlined(function: Callable[P, R]) -> Callable[P, R]:
-    """A part of those that call it: it has no cache entry of its own, and cannot be called from Python.
-
-    Pass records to it, not arrays: numba counts references to an array at each call, atomically, which costs more than
-    most of these functions.
-    """
-    part = numba.njit(
-        forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy"
-    )
-    return part(function)  # type: ignore[no-any-return]
+__all__ = ["array_of", "constant"]
 
 
 def constant(value: int) -> int:

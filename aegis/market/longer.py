@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aegis.market.bars import FLAG_BROKEN
-from aegis.market.closings import CLOSING, QUOTE_FIELDS
+from aegis.market.closings import CLOSING, MARK_FIELDS, QUOTE_FIELDS
 
 __all__ = ["LongerBars"]
 
 _SUMS: Final = ("volume", "signed_volume", "value", "trades")
-_LATEST: Final = (*QUOTE_FIELDS, "recv_us")
+_LATEST: Final = (*QUOTE_FIELDS, *MARK_FIELDS, "recv_us")
 
 
 class LongerBars:

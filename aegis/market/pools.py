@@ -13,8 +13,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from aegis.compiled import inlined
 from aegis.market.events import Element, Happening, write_event
-from aegis.market.kernel import constant, inlined
+from aegis.market.kernel import constant
 from aegis.market.parameters import MAX_KEPT
 
 __all__ = ["POOLS", "join_pool", "take_pools"]

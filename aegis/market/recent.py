@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from aegis.compiled import inlined
 from aegis.errors import check
-from aegis.market.kernel import constant, inlined
+from aegis.market.kernel import constant
 from aegis.market.parameters import MAX_WINDOW
 
 __all__ = ["DEPTH", "DOWN", "MASK", "RECENT", "UP", "remember_bar"]

@@ -22,9 +22,9 @@ from llvmlite import ir
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from aegis.compiled import inlined
 from aegis.errors import check
 from aegis.market.bars import BAR
-from aegis.market.kernel import inlined
 from aegis.market.parameters import fields_of
 from aegis.market.signals import OUTBOX
 from aegis.market.state import MAX_RULES, ROW

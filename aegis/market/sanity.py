@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from aegis.market.kernel import inlined
+from aegis.compiled import inlined
 from aegis.market.records import MAX_EVENT_NS
 
 __all__ = ["bar_holds", "mark_holds", "quote_holds", "trade_holds"]

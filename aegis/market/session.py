@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from aegis.market.kernel import inlined
+from aegis.compiled import inlined
 
 __all__ = ["SESSION", "SESSION_VALUES", "update_session"]
 

@@ -7,10 +7,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from aegis.compiled import inlined
 from aegis.errors import check
 from aegis.market.bars import FLAG_BROKEN
 from aegis.market.closings import CLOSING
-from aegis.market.kernel import constant, inlined
+from aegis.market.kernel import constant
 
 __all__ = [
     "MAX_CLOSINGS",

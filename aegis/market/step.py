@@ -11,13 +11,13 @@ from typing import Any, Final
 import numba
 import numpy as np
 
-from aegis.compiled import compiled
+from aegis.compiled import compiled, inlined
 from aegis.market.bars import BAR, FLAG_BROKEN, HISTORY, merge_trade, open_bar
 from aegis.market.closings import write_closing
 from aegis.market.features import update_features
 from aegis.market.flow import close_flow, take_quote
 from aegis.market.indicators import update_indicators
-from aegis.market.kernel import array_of, constant, inlined
+from aegis.market.kernel import array_of, constant
 from aegis.market.parameters import BarKind
 from aegis.market.recent import remember_bar
 from aegis.market.records import MAX_EVENT_NS, TICK, TickKind

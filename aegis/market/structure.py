@@ -24,8 +24,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from aegis.compiled import inlined
 from aegis.market.events import EVENTS, Element, Happening, write_event
-from aegis.market.kernel import constant, inlined
+from aegis.market.kernel import constant
 from aegis.market.pools import POOLS, join_pool, take_pools
 from aegis.market.recent import DOWN, MASK, UP
 from aegis.market.swings import LEG, SWING, confirm_pivot, deepen

@@ -16,8 +16,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from aegis.compiled import inlined
 from aegis.market.events import Element, Happening, write_event
-from aegis.market.kernel import constant, inlined
+from aegis.market.kernel import constant
 from aegis.market.recent import MASK
 
 __all__ = ["LEG", "SWING", "confirm_pivot", "deepen"]

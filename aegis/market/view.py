@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from aegis.market.analysis import Analysis
 from aegis.market.bars import FLAG_BROKEN, HISTORY
 from aegis.market.book_top import NO_TOP, BookTop, BookTops
-from aegis.market.closings import QUOTE_FIELDS
+from aegis.market.closings import MARK_FIELDS, QUOTE_FIELDS
 from aegis.market.events import LOG
 from aegis.market.features import NAMED
 from aegis.market.recent import DOWN, UP
 
-__all__ = ["FLAT", "Holding", "Level", "Pool", "Quote", "Structure", "View", "Zone"]
+__all__ = ["FLAT", "Holding", "Level", "Mark", "Pool", "Quote", "Structure", "View", "Zone"]
 
 
 @attrs.frozen
@@ -50,6 +50,20 @@ class Quote:
     ask: float
     bid_size: float
     ask_size: float
+
+
+@attrs.frozen
+class Mark:
+    """The exchange's own valuation at the close of the bar; all 0 before the first."""
+
+    price: float
+    """By which it reckons profit and liquidations."""
+    index: float
+    """What the coin costs elsewhere."""
+    funding_rate: float
+    """The last one."""
+    funding_ms: int
+    """Time of the next funding, ms since the epoch; 0 for none."""
 
 
 @attrs.frozen
@@ -257,8 +271,14 @@ class View:
 
     @property
     def quote(self) -> Quote:
-        """The top of the book at the close of the bar."""
+        """The best bid and ask at the close of the bar."""
         return Quote(*(float(self._row[name]) for name in QUOTE_FIELDS))
+
+    @property
+    def mark(self) -> Mark:
+        """Mark price, index and funding at the close of the bar."""
+        price, index, rate, due_ms = (self._row[name] for name in MARK_FIELDS)
+        return Mark(float(price), float(index), float(rate), int(due_ms))
 
 
 def _row_of(side: int) -> int:

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from aegis.compiled import inlined
 from aegis.market.events import Happening, write_event
-from aegis.market.kernel import constant, inlined
+from aegis.market.kernel import constant
 from aegis.market.parameters import MAX_KEPT
 from aegis.market.recent import UP
 

@@ -25,9 +25,9 @@ from aegis.config import Config
 from aegis.errors import Refused, Unavailable
 from aegis.kernel.clock import SystemClock, process_started_ns
 from aegis.kernel.process import Child, own_children
-from aegis.kernel_cache import is_warm, mark_warm
 from aegis.market.book_top import BOOK_TOP
 from aegis.market.records import TICK
+from aegis.ops.compiling import compile_kernels
 from aegis.ops.screen import Screen
 from aegis.ops.shipped_exchange import ShippedExchange, arguments, attend_exchange
 from aegis.ops.summary import Clean, RunFacts, brain_ticks, summarise
@@ -40,7 +40,7 @@ from aegis.venue.signing import Credentials
 if TYPE_CHECKING:
     from aegis.engine import Engine, EngineReport
 
-__all__ = ["RunOptions", "run"]
+__all__ = ["RunOptions", "load_engine", "run"]
 
 _DRAIN_S: Final = 30.0
 _STOP_GRACE_S: Final = 1.0
@@ -101,18 +101,18 @@ async def run(options: RunOptions, screen: Screen) -> dict[str, Any] | None:
 async def _trade(options: RunOptions, ending: _Ending, screen: Screen) -> None:
     """Open the exchange and the engine, trade until asked to end, and wind down."""
     clock = SystemClock()
-    if not options.recordings:  # whose symbols are not known yet
-        _check_strategies(options.config)
     path = _journal_path(options, clock.wall_ns())
     with (
         closing(Journal(path)) as journal,
         Ring.create(TICK, options.config.feed.ring_capacity) as ring,
         _board(options) as board,
     ):
-        _compile_kernels()
+        compile_kernels(load_engine)
+        if not options.recordings:  # whose symbols are not known yet
+            _check_strategies(options.config)
         pass_fds = ring.pass_fds if board is None else (*ring.pass_fds, board.fd)
         async with _open_venue(options, pass_fds) as venue:
-            open_engine = _load_engine()
+            open_engine = load_engine()
             async with open_engine(
                 venue.config,
                 venue.addresses,
@@ -187,7 +187,7 @@ async def _open_venue(options: RunOptions, pass_fds: tuple[int, ...]) -> AsyncIt
             load=options.load,
         )
         async with _held(Child(command)) as exchange, _held(start_worker(pass_fds)) as worker:
-            _load_engine()
+            load_engine()
             async with attend_exchange(exchange) as shipped:
                 yield _at_shipped(config, shipped, worker)
         return
@@ -224,7 +224,7 @@ def _at_shipped(config: Config, shipped: ShippedExchange, worker: Child) -> _Ven
     )
 
 
-def _load_engine() -> Callable[..., AbstractAsyncContextManager[Engine]]:
+def load_engine() -> Callable[..., AbstractAsyncContextManager[Engine]]:
     """Import the engine, and with it the compiled code: half a second in which others can start."""
     from aegis.engine import open_engine  # noqa: PLC0415  # importing is what this is for
 
@@ -236,15 +236,6 @@ def _check_strategies(config: Config) -> None:
     from aegis.playbook import read_playbook  # noqa: PLC0415  # it imports numba
 
     read_playbook(config)
-
-
-def _compile_kernels() -> None:
-    """Compile what the cache does not hold. It holds up everything, so nothing may be running yet."""
-    if not is_warm():
-        _log.info("compiling", how_often="once for this version", takes="up to a minute")
-        _load_engine()
-        mark_warm()
-        _log.info("compiled")
 
 
 async def _until_asked(

@@ -105,6 +105,10 @@ def _figures(report: EngineReport) -> Table:
     )
     for row in rows:
         table.add_row(*row)
+    if report.strategists:
+        left_out = sum(len(each.quarantined) for each in report.strategists)
+        names = ", ".join(each.name for each in report.strategists)
+        table.add_row("strategies", names, "quarantined", f"{left_out}")
     return table
 
 

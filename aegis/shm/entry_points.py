@@ -27,6 +27,7 @@ __all__ = [
     "commit",
     "finish",
     "join",
+    "prepare",
     "ready",
     "record_writer",
     "release",
@@ -56,6 +57,21 @@ spin_room: Final[Callable[[int, int, int], int]] = _call(
 )
 ask_room: Final[Callable[[int, int], int]] = _call("int64(int64, int64)", writing.ask_room)
 finish: Final[Callable[[int], None]] = _call("void(int64)", writing.finish)
+
+
+def prepare(dtype: np.dtype[Any], *, one_by_one: bool = False) -> None:
+    """Compile, or load, what the rings of a record type need; otherwise that happens when the first is used.
+
+    Args:
+        dtype: of the records.
+        one_by_one: writers are given single records as well.
+    """
+    dtype = np.dtype(dtype)
+    _address_of(dtype)
+    _put_many(dtype)
+    _walk(dtype)
+    if one_by_one:
+        _record_writer(dtype)
 
 
 def record_writer(dtype: np.dtype[Any], handle: int) -> Callable[..., bool]:

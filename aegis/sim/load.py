@@ -46,53 +46,55 @@ class Load:
         self._rate = ticks_a_second
         self._tapes = [_Tape(each.contract, seed) for each in exchange.listings.values()]
         self._sent = 0
-        self._ids = _FIRST_ID
+        self._id = _FIRST_ID
         self._refreshed = 0
 
     def open(self, now_ms: int) -> None:
         """Show the first quotes, so that there is a book before there is a client."""
         for tape in self._tapes:
-            self._exchange.quoted(tape.symbol, tape.quote(self._ids, now_ms), now_ms)
+            self._exchange.quoted(tape.symbol, tape.quote(self._id, now_ms), now_ms)
 
     async def run(self, wall_ms: Callable[[], int]) -> None:
-        """Send what is due each millisecond or two, for ever; what is due for a second is left out."""
+        """Send what is due each millisecond or two, for ever; who is a second late goes on from there."""
         began = trio.current_time()
         while True:
             await trio.sleep(_PAUSE_S)
+            late_s = trio.current_time() - began - self._sent / self._rate
+            began += max(0.0, late_s - _WORST_LAG_S)
             due = int((trio.current_time() - began) * self._rate)
-            self._sent = max(self._sent, due - int(_WORST_LAG_S * self._rate))
             while self._sent < due:
-                self.send(min(due - self._sent, len(self._tapes)), wall_ms())
+                self.send(due - self._sent, wall_ms())
                 if due - self._sent > _AT_ONCE:  # behind: orders must not wait until that is over
                     await trio.lowlevel.checkpoint()
             self._refresh(wall_ms())
 
     def send(self, count: int, now_ms: int) -> None:
-        """Send so many ticks, at most one a symbol, all at `now_ms`."""
-        self._ids += 1
-        time, id_ = b"%d" % now_ms, b"%d" % self._ids
+        """Send so many ticks, at most to the end of a turn of all symbols, all at `now_ms`."""
+        symbols = len(self._tapes)
+        turn, first = divmod(self._sent, symbols)
+        last = min(first + count, symbols)
+        self._sent += last - first
+        # A symbol trades once in two turns, and quotes once: its ids have no holes, which a client would take for a loss.
+        self._id = _FIRST_ID + turn // 2
+        time, id_ = b"%d" % now_ms, b"%d" % self._id
 
         def filled(frames: bytes) -> bytes:
             return frames.replace(b"%d" % _TIME, time).replace(b"%d" % _ID, id_)
 
-        self._hub.publish_together(self._next(count, now_ms), filled)
+        frames = (
+            tape.spoken((turn + index) % 2, now_ms)
+            for index, tape in enumerate(self._tapes[first:last], first)
+        )
+        self._hub.publish_together(frames, filled)
 
     def printed(self, trade: Trade) -> None:
         """Nothing: a fill of an own order is no part of this tape."""
-
-    def _next(self, count: int, now_ms: int) -> Iterator[Spoken]:
-        """The next frames: a symbol quotes in one round and trades in the other."""
-        tapes, symbols = self._tapes, len(self._tapes)
-        for number in range(self._sent, self._sent + count):
-            turn, index = divmod(number, symbols)
-            yield tapes[index].spoken((turn + index) % 2, now_ms)
-        self._sent += count
 
     def _refresh(self, now_ms: int) -> None:
         """Let some of the books follow their tapes."""
         for _ in range(len(self._tapes) // _REFRESH_PAUSES + 1):
             tape = self._tapes[self._refreshed % len(self._tapes)]
-            self._exchange.quoted(tape.symbol, tape.quote(self._ids, now_ms), now_ms)
+            self._exchange.quoted(tape.symbol, tape.quote(self._id, now_ms), now_ms)
             self._refreshed += 1
 
 

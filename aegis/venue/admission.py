@@ -30,8 +30,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from aegis.compiled import compiled, entry_point
-from aegis.market.kernel import inlined
+from aegis.compiled import compiled, entry_point, inlined
 from aegis.market.records import TICK, TickKind
 from aegis.memory import record_at
 

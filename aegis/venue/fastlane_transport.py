@@ -7,22 +7,30 @@ receive into memory that is there already, and decrypt all that has come.
 from __future__ import annotations
 
 import os
+import select
 import ssl
 from typing import Final, Protocol, cast
 
 import trio
 
-__all__ = ["TcpTransport", "TlsTransport", "Transport"]
+__all__ = ["Linger", "TcpTransport", "TlsTransport", "Transport"]
 
 _RAW_BYTES: Final = 1 << 17
 _RECORD_BYTES_MAX: Final = 1 << 14
+_LINGER_S: Final = 0.0001
+_LINGERS_MAX: Final = 8
+"""In a row; then Trio's loop has its turn, within a millisecond."""
+_PAUSE: Final = 32
+"""Reads without a linger after one that was in vain."""
+_SELECTABLE: Final = 1024
+"""File descriptors from here on are beyond `select`."""
 
 
 class Transport(Protocol):
     """A connection that receives into memory."""
 
     async def receive_into(self, room: memoryview) -> int:
-        """Wait for bytes and return how many were written to `room`; 0 at the end. Always a checkpoint.
+        """Wait for bytes and return how many were written to `room`; 0 at the end. A checkpoint, or soon followed by one.
 
         Raises:
             trio.BrokenResourceError: the connection failed.
@@ -39,17 +47,49 @@ class Transport(Protocol):
         """Close the connection."""
 
 
+class Linger:
+    """A moment's wait in the kernel, in place of a turn of Trio's loop.
+
+    A turn costs more than all that a lone tick needs. So a socket that has just been read waits for more right
+    here, for a tenth of a millisecond, before it goes to the loop; no CPU is used meanwhile. It watches all sockets
+    that share this object, and gives way when another one has something.
+    """
+
+    def __init__(self) -> None:
+        self._fds: set[int] = set()
+
+    def brings(self, fd: int) -> bool:
+        """Whether this socket, and no other, has something to read before the moment is over."""
+        if fd >= _SELECTABLE:
+            return False
+        self._fds.add(fd)
+        try:
+            ready, _, _ = select.select(self._fds, (), (), _LINGER_S)
+        except OSError:  # one of them was closed without a word
+            self._fds.clear()
+            return False
+        return ready == [fd]
+
+    def forget(self, fd: int) -> None:
+        """Watch a socket no longer."""
+        self._fds.discard(fd)
+
+
 class TcpTransport:
     """A TCP connection, which it owns.
 
-    It waits in Trio's loop. At 20,000 messages a second, each by itself, that cost 24 us of CPU a message where a
-    thread blocked in `recv` cost 18, and the bare system call 15; in bursts there is no difference. But the ring has
-    one writer: all sockets would share that thread, and so would what the library passes on.
+    It waits in Trio's loop, and if it is given a `Linger`, there first. At 20,000 messages a second, each by itself,
+    the loop cost 24 us of CPU a message, a thread blocked in `recv` 18, and the bare system call 15. On a machine that
+    was busy otherwise, lingering took 13 to 15 us where the loop took 17 to 21. A thread would have to be shared by all
+    sockets, as the ring has one writer, and by what the library passes on. In bursts there is no difference.
     """
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.SocketStream, linger: Linger | None = None) -> None:
         self._stream: Final = stream
         self._socket: Final = stream.socket
+        self._linger: Final = linger
+        self._lingers = 0
+        self._pause = 0
         self._more = False
 
     async def receive_into(self, room: memoryview) -> int:
@@ -60,7 +100,7 @@ class TcpTransport:
         """
         if self._more:
             await trio.lowlevel.checkpoint()
-        else:
+        elif not self._lingered():
             await trio.lowlevel.wait_readable(self._fd())
         while True:
             try:
@@ -83,7 +123,24 @@ class TcpTransport:
 
     async def aclose(self) -> None:
         """As `Transport` says."""
+        if self._linger is not None:
+            self._linger.forget(self._socket.fileno())
         await self._stream.aclose()
+
+    def _lingered(self) -> bool:
+        """Wait here for more, where that has been worth it; True if there is some."""
+        if self._linger is None:
+            return False
+        if self._pause > 0:
+            self._pause -= 1
+            return False
+        if self._lingers < _LINGERS_MAX and self._linger.brings(self._fd()):
+            self._lingers += 1
+            return True
+        if self._lingers < _LINGERS_MAX:
+            self._pause = _PAUSE
+        self._lingers = 0
+        return False
 
     def _fd(self) -> int:
         """The descriptor, asked for again after each wait: meanwhile its number may belong to another file."""

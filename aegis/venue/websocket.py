@@ -17,7 +17,7 @@ import trio_websocket
 
 from aegis.errors import Unavailable
 from aegis.venue.fastlane import Lane
-from aegis.venue.fastlane_transport import TcpTransport, TlsTransport
+from aegis.venue.fastlane_transport import Linger, TcpTransport, TlsTransport
 from aegis.venue.lane_stream import LaneStream
 
 __all__ = ["open_socket"]
@@ -31,7 +31,7 @@ FRAME_BYTES_MAX: Final = 4 << 20
 
 @asynccontextmanager
 async def open_socket(
-    url: str, *, queue: int, lane: Lane | None = None
+    url: str, *, queue: int, lane: Lane | None = None, linger: Linger | None = None
 ) -> AsyncIterator[trio_websocket.WebSocketConnection]:
     """Connect, and disconnect with the block.
 
@@ -39,12 +39,13 @@ async def open_socket(
         url: `ws://` or `wss://`, with path and query.
         queue: frames that may wait for the reader before the library stops reading, and so stops answering pings.
         lane: takes the ticks out of what is received; the connection then shows all other frames.
+        linger: shared by the connections whose lanes may wait a moment outside the loop.
 
     Raises:
         Unavailable: it could not be connected, or the connection ended inside the block.
     """
     try:
-        async with _connect(url, lane) as stream, trio.open_nursery() as nursery:
+        async with _connect(url, lane, linger) as stream, trio.open_nursery() as nursery:
             parts = urlsplit(url)
             with trio.fail_after(CONNECT_S):
                 socket = await trio_websocket.wrap_client_stream(
@@ -72,7 +73,9 @@ async def open_socket(
 
 
 @asynccontextmanager
-async def _connect(url: str, lane: Lane | None) -> AsyncIterator[trio.abc.Stream]:
+async def _connect(
+    url: str, lane: Lane | None, linger: Linger | None
+) -> AsyncIterator[trio.abc.Stream]:
     """A TCP stream to the host of an address, with TLS where the scheme asks for it."""
     parts = urlsplit(url)
     host, is_secret = parts.hostname or "", parts.scheme == "wss"
@@ -80,13 +83,13 @@ async def _connect(url: str, lane: Lane | None) -> AsyncIterator[trio.abc.Stream
         tcp = await trio.open_tcp_stream(host, parts.port or (443 if is_secret else 80))
     async with tcp:
         if not is_secret:
-            yield tcp if lane is None else LaneStream(TcpTransport(tcp), lane)
+            yield tcp if lane is None else LaneStream(TcpTransport(tcp, linger), lane)
             return
         context = ssl.create_default_context()
         if lane is None:
             yield trio.SSLStream(tcp, context, server_hostname=host, https_compatible=True)
             return
-        transport = TlsTransport(TcpTransport(tcp), context, host)
+        transport = TlsTransport(TcpTransport(tcp, linger), context, host)
         with trio.fail_after(CONNECT_S):
             await transport.do_handshake()
         yield LaneStream(transport, lane)

@@ -197,6 +197,22 @@ async def test_feed_leaves_a_server_that_shuts_down(feeding: Any) -> None:
         assert watch.gaps() == watch.strays() == []
 
 
+@pytest.mark.parametrize("overlap_ms", [0, 1_500])
+async def test_feed_marks_what_a_handover_has_lost(
+    feeding: Any, terms: SocketTerms, overlap_ms: int
+) -> None:
+    """An old socket that dies before all has come together leaves a GAP where something is missing, and no more."""
+    slow = msgspec.structs.replace(terms, overlap_ms=overlap_ms)
+    async with feeding(feed_terms=slow) as (server, watch):
+        (old,) = server._connections_of(Route.MARKET)
+        server.faults.inject(Route.MARKET, text_frame(b'{"e":"serverShutdown","E":1}'))
+        await watch.until(lambda status: status.connects == 3)
+        old.drop()
+        await watch.until(lambda status: status.subscribed)
+        await watch.until_whole()
+        assert watch.strays() == []
+
+
 async def test_feed_keeps_the_old_socket_when_a_new_one_fails(
     feeding: Any, terms: SocketTerms
 ) -> None:

@@ -18,10 +18,11 @@ from aegis.market.closings import CLOSING
 from aegis.market.desk import Desk, decide
 from aegis.market.parameters import BarKind, Parameters
 from aegis.market.plan import Plan
+from aegis.market.records import TickKind
 from aegis.market.signals import MAX_CLOSINGS
 from aegis.market.state import ROW
 from aegis.market.strategy import NoParameters, Proposal, Strategy
-from aegis.market.view import View
+from aegis.market.view import Mark, Quote, View
 
 Records = NDArray[np.void]
 SHARED = ("session", "indicators", "features", "recent", "structure", "history")
@@ -49,6 +50,7 @@ class Watcher(Strategy[NoParameters]):
         seen = (
             [view.bar, view.indicators, view.features, view.raw_features, view.session],
             [view.number, view.close, view.is_broken, view.quote, view.position, view.symbol],
+            [view.mark],
             [structure.trend, structure.broke, structure.changed, structure.place],
             [(structure.swing(s), structure.blocks(s), structure.pools(s)) for s in (1, -1)],
             [structure.imbalances(side) for side in (1, -1)],
@@ -72,6 +74,8 @@ def market(make_tape: Any) -> Callable[..., Records]:
             symbol = int(rng.integers(0, 2))
             at_ms += int(rng.integers(0, 40)) if rng.random() > 0.01 else 4000
             price[symbol] += rng.normal(0, 0.02)
+            if rng.random() < 0.1:
+                tape.write(at_ms, TickKind.MARK, symbol, bid=price[symbol], ask=50.0, ask_size=9e11)
             if rng.random() < 0.4:
                 sizes = tuple(rng.integers(1, 9, 2).tolist())
                 tape.quote(at_ms, price[symbol] - 0.01, price[symbol] + 0.01, symbol, sizes)
@@ -155,17 +159,19 @@ def test_view_depends_on_no_later_bar(walk_bars: Any, cut: int) -> None:
 
 
 def test_closing_says_what_the_bar_was(tape: Any, make_analysis: Any) -> None:
-    """A closing has the bar, its number, the quote of that moment, its order flow and the tick's receive stamp."""
+    """A closing has the bar, its number, the quote and the mark of that moment, its order flow and the tick's receive stamp."""
     tape.trade(0, 10.0, symbol=1).quote(1, 9.0, 11.0, 1, (1.0, 1.0)).quote(
         2, 9.5, 11.0, 1, (3.0, 2.0)
     )
+    tape.write(3, TickKind.MARK, 1, bid=10.2, ask=10.1, bid_size=1e-4, ask_size=1.7e12)
     tape.trade(1000, 10.5, symbol=1).quote(1001, 8.0, 12.0, 1).trade(1500, 1.0, symbol=0)
+    tape.write(1600, TickKind.MARK, 1, bid=77.0, ask=77.0, bid_size=1e-4, ask_size=1.7e12)
     analysis = make_analysis(symbols=2)
     analysis.follow([1])
     analysis.step(tape.ticks())
     (closing,) = analysis.closings()
     assert closing["bar"] == analysis.bars(1)[0]
-    assert (closing["number"], closing["symbol"], closing["recv_us"]) == (0, 1, 3)
+    assert (closing["number"], closing["symbol"], closing["recv_us"]) == (0, 1, 4)
     assert [closing[name] for name in ("bid", "ask", "bid_size", "ask_size")] == [
         9.5,
         11.0,
@@ -173,6 +179,10 @@ def test_closing_says_what_the_bar_was(tape: Any, make_analysis: Any) -> None:
         2.0,
     ]
     assert closing["order_flow"] == 3.0 - 1.0
+    desk = Desk(plan_of(Watcher, analysis.parameters), analysis.parameters)
+    (view,) = desk.views("A", closing)
+    assert view.mark == Mark(10.2, 10.1, 1e-4, 1_700_000_000_000)
+    assert view.quote == Quote(9.5, 11.0, 3.0, 2.0)
     analysis.step(tape.ticks()[:0])
     assert len(analysis.closings()) == 0
 
@@ -306,23 +316,14 @@ def test_bars_by_volume_reach_a_strategy(market: Any) -> None:
 
 def test_row_holds_nothing_that_a_closing_forgets() -> None:
     """A field that is added to a row is either kept by bars, and then a desk has it, or it is named here."""
-    of_ticks = {"event_ns", "trade_ns", "start_ns", "end_ns", "bid", "ask", "bid_size", "ask_size"}
-    of_ticks |= {"price", "recv_us", "symbol", "gap", "ticks", "quotes", "trades", "late", "gaps"}
-    of_ticks |= {
-        "begin_ns",
-        "closed_ns",
-        "early",
-        "bad",
-        "bars",
-        "broken_bars",
-        "flow",
-        "forming",
-        "rules",
-        "followed",
-    }
-    of_ticks |= {"marks", "mark", "index", "funding_rate", "funding_ms"}
+    of_ticks = {"event_ns", "trade_ns", "start_ns", "end_ns", "begin_ns", "closed_ns", "recv_us"}
+    of_ticks |= {"bid", "ask", "bid_size", "ask_size", "price", "flow", "forming"}
+    of_ticks |= {"mark", "index", "funding_rate", "funding_ms"}
+    counts = {"ticks", "quotes", "trades", "early", "late", "gaps", "marks", "bad"}
+    counts |= {"bars", "broken_bars"}
+    settings = {"symbol", "gap", "rules", "followed"}
     of_positions = {"stop_long", "stop_short", "target_long", "target_short"}
-    assert set(ROW.names or ()) == {*SHARED} | of_ticks | of_positions
+    assert set(ROW.names or ()) == {*SHARED} | of_ticks | counts | settings | of_positions
 
 
 class Reader(Strategy[NoParameters]):

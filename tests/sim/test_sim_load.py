@@ -56,12 +56,6 @@ class Client:
         return found
 
 
-def events(client: Client) -> list[object]:
-    """Every event that a client was sent."""
-    messages = [decode_market(each) for each in client.payloads()]
-    return [event for each in messages if isinstance(each, Message) for event in each.events]
-
-
 class Scene:
     """A venue with an even market and two clients, one a route."""
 
@@ -81,19 +75,37 @@ def scene() -> Scene:
     return Scene()
 
 
+def events(frames: list[bytes]) -> Counter[tuple[str, str]]:
+    """How many events of each kind and symbol the engine's own codec reads in them."""
+    found: Counter[tuple[str, str]] = Counter()
+    for frame in frames:
+        message = decode_market(frame)
+        assert isinstance(message, Message)
+        for event in message.events:
+            assert isinstance(event, BookTicker | AggTrade)
+            found[type(event).__name__, event.s] += 1
+    return found
+
+
 def test_every_symbol_quotes_and_trades_in_turn(scene: Scene) -> None:
     """So many ticks were asked for, so many come, the same number of each symbol and half of them trades."""
     for _ in range(40):
         scene.load.send(len(SYMBOLS), NOW_MS)
-    quotes = events(scene.quotes)
-    trades = events(scene.trades)
-    assert len(quotes) + len(trades) == 40 * len(SYMBOLS)
-    assert Counter(each.s for each in quotes if isinstance(each, BookTicker)) == dict.fromkeys(
-        SYMBOLS, 20
-    )
-    assert Counter(each.s for each in trades if isinstance(each, AggTrade)) == dict.fromkeys(
-        SYMBOLS, 20
-    )
+    read = events(scene.quotes.payloads()) + events(scene.trades.payloads())
+    kinds = ("BookTicker", "AggTrade")
+    assert read == {(kind, symbol): 20 for kind in kinds for symbol in SYMBOLS}
+
+
+def test_trade_ids_have_no_holes(scene: Scene) -> None:
+    """However the ticks are cut into pieces, a symbol's trades follow each other: a hole would be a loss."""
+    for count in (1, 2, 3, 1, 5, 2, 4, 3, 3, 3, 1, 1, 1, 3):
+        scene.load.send(count, NOW_MS)
+    bodies = [json.loads(each) for each in scene.trades.payloads()]
+    for symbol in SYMBOLS:
+        ids = [each["a"] for each in bodies if each["s"] == symbol]
+        assert len(ids) > 3
+        assert ids == list(range(ids[0], ids[0] + len(ids)))
+        assert all(each["f"] == each["l"] == each["a"] for each in bodies)
 
 
 def test_frames_carry_the_time_and_ids_that_grow(scene: Scene) -> None:
