@@ -275,7 +275,7 @@ class BoardReader:
         """Copy a row as it was at one moment into an array of one record.
 
         Returns:
-            False when it cannot be read: its writer died at work on it, and has no successor yet.
+            False when it cannot be read now: its writer is held up at work on it, or died there and has no successor.
 
         Raises:
             Refused: `out` is something else.

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 from aegis.actors.book_keeper import BookKeeper
 from aegis.errors import Refused, Unavailable
@@ -100,7 +101,7 @@ async def settle() -> None:
 
 
 @pytest.fixture
-async def desk(autojump_clock: trio.testing.MockClock) -> AsyncIterator[Desk]:
+async def desk() -> AsyncIterator[Desk]:
     made = Desk()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(made.keeper.run)
@@ -108,7 +109,9 @@ async def desk(autojump_clock: trio.testing.MockClock) -> AsyncIterator[Desk]:
         nursery.cancel_scope.cancel()
 
 
-async def test_changes_are_kept_until_the_snapshot_is_there(desk: Desk) -> None:
+async def test_changes_are_kept_until_the_snapshot_is_there(
+    autojump_clock: MockClock, desk: Desk
+) -> None:
     """The question comes after the first change; what is behind the snapshot is made, what is before it is not."""
     assert desk.exchange.asked == []
     desk.keeper.take(change(1, 5, ["99.99", "7"]))
@@ -123,7 +126,9 @@ async def test_changes_are_kept_until_the_snapshot_is_there(desk: Desk) -> None:
     assert row["quantity"][:3].tolist() == [1.0, 8.0, 9.0]
 
 
-async def test_snapshot_that_is_ahead_waits_for_its_change(desk: Desk) -> None:
+async def test_snapshot_that_is_ahead_waits_for_its_change(
+    autojump_clock: MockClock, desk: Desk
+) -> None:
     """As long as all that came is older, nothing of it shows; the change that the snapshot ends in makes it valid."""
     desk.keeper.take(change(1, 5))
     await settle()
@@ -137,7 +142,9 @@ async def test_snapshot_that_is_ahead_waits_for_its_change(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("answer", [snapshot(3), Unavailable("busy"), Refused("nonsense")])
-async def test_answer_that_does_not_help_is_asked_for_again(desk: Desk, answer: Any) -> None:
+async def test_answer_that_does_not_help_is_asked_for_again(
+    autojump_clock: MockClock, desk: Desk, answer: Any
+) -> None:
     """A snapshot that ends before all that came, and none at all: after a while, and each time a longer one."""
     desk.keeper.take(change(5, 8))
     delays: list[float] = []
@@ -155,7 +162,7 @@ async def test_answer_that_does_not_help_is_asked_for_again(desk: Desk, answer: 
     assert desk.is_valid
 
 
-async def test_gap_breaks_and_heals(desk: Desk) -> None:
+async def test_gap_breaks_and_heals(autojump_clock: MockClock, desk: Desk) -> None:
     """The change that shows the gap is the first of those that are kept for the next snapshot."""
     await desk.live(10)
     desk.keeper.take(change(11, 14, ["99.5", "5"]))
@@ -167,7 +174,7 @@ async def test_gap_breaks_and_heals(desk: Desk) -> None:
     assert (figures.resyncs, figures.mismatches, figures.snapshots) == (1, 0, 2)
 
 
-async def test_crossed_book_breaks(desk: Desk) -> None:
+async def test_crossed_book_breaks(autojump_clock: MockClock, desk: Desk) -> None:
     """A bid above the best ask is no market: the book is not shown, and asked for anew."""
     await desk.live(10)
     desk.keeper.take(change(10, 14, ["100.5", "5"]))
@@ -178,7 +185,7 @@ async def test_crossed_book_breaks(desk: Desk) -> None:
     assert (desk.is_valid, desk.update_id) == (True, 18)
 
 
-async def test_repeated_changes_mean_nothing(desk: Desk) -> None:
+async def test_repeated_changes_mean_nothing(autojump_clock: MockClock, desk: Desk) -> None:
     """As two connections bring them while one replaces the other."""
     await desk.live(10)
     desk.keeper.take(change(5, 10, ["99.99", "77"]))
@@ -186,7 +193,7 @@ async def test_repeated_changes_mean_nothing(desk: Desk) -> None:
     assert desk.books.memory["top"]["bids"]["quantity"][0, 0] == 1.0
 
 
-async def test_newcomer_that_is_ahead_breaks_nothing(desk: Desk) -> None:
+async def test_newcomer_that_is_ahead_breaks_nothing(autojump_clock: MockClock, desk: Desk) -> None:
     """What it brings early has its place behind what the connection in charge still brings, or brings no more."""
     await desk.live(10)
     desk.keeper.take(change(14, 18, ["99.95", "2"]), is_newcomer=True)
@@ -200,7 +207,7 @@ async def test_newcomer_that_is_ahead_breaks_nothing(desk: Desk) -> None:
     assert desk.phase is Phase.BROKEN
 
 
-async def test_lost_connection_hides_the_book(desk: Desk) -> None:
+async def test_lost_connection_hides_the_book(autojump_clock: MockClock, desk: Desk) -> None:
     """If the first change of the next connection follows, nothing was missed and no snapshot is needed."""
     await desk.live(10)
     desk.keeper.cut([STREAM, "btcusdt@bookTicker", "nobody@depth"])
@@ -218,7 +225,9 @@ async def test_lost_connection_hides_the_book(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("cut_at", ["before it asks", "while it asks", "while it joins"])
-async def test_lost_connection_forgets_what_was_kept(desk: Desk, cut_at: str) -> None:
+async def test_lost_connection_forgets_what_was_kept(
+    autojump_clock: MockClock, desk: Desk, cut_at: str
+) -> None:
     """Whatever a book waits for, what came before the break is no part of what follows."""
     desk.keeper.take(change(1, 5))
     if cut_at == "before it asks":
@@ -241,7 +250,9 @@ async def test_lost_connection_forgets_what_was_kept(desk: Desk, cut_at: str) ->
     assert (desk.is_valid, desk.update_id) == (True, 25)
 
 
-async def test_thin_book_is_renewed_while_it_stays_valid(desk: Desk) -> None:
+async def test_thin_book_is_renewed_while_it_stays_valid(
+    autojump_clock: MockClock, desk: Desk
+) -> None:
     """Another snapshot is asked for in time; changes go on meanwhile, and are in the new one as well."""
     await desk.live(10, count=LIMIT)
     gone = [[f"{100.0 - step / 100:.2f}", "0"] for step in range(1, 700)]
@@ -257,7 +268,9 @@ async def test_thin_book_is_renewed_while_it_stays_valid(desk: Desk) -> None:
     assert desk.keeper.figures().resyncs == 0
 
 
-async def test_renewal_that_fails_leaves_the_book_as_it_is(desk: Desk) -> None:
+async def test_renewal_that_fails_leaves_the_book_as_it_is(
+    autojump_clock: MockClock, desk: Desk
+) -> None:
     """It is tried again, and a gap meanwhile is a gap."""
     await desk.live(10, count=LIMIT)
     gone = [[f"{100.0 - step / 100:.2f}", "0"] for step in range(1, 700)]
@@ -273,7 +286,7 @@ async def test_renewal_that_fails_leaves_the_book_as_it_is(desk: Desk) -> None:
     assert (desk.is_valid, desk.update_id) == (True, 19)
 
 
-async def test_broken_books_come_before_thin_ones(desk: Desk) -> None:
+async def test_broken_books_come_before_thin_ones(autojump_clock: MockClock, desk: Desk) -> None:
     """One question at a time, and first for who cannot be read."""
     await desk.live(10, count=LIMIT)
     desk.keeper.take(change(1, 5, symbol="ETHUSDT"))
@@ -287,7 +300,7 @@ async def test_broken_books_come_before_thin_ones(desk: Desk) -> None:
     assert desk.exchange.asked[2:] == ["BTCUSDT"]
 
 
-async def test_levels_that_no_market_has_are_refused(desk: Desk) -> None:
+async def test_levels_that_no_market_has_are_refused(autojump_clock: MockClock, desk: Desk) -> None:
     """A change with one is not taken, so that the next one shows a gap; one that was kept costs its snapshot."""
     await desk.live(10)
     with pytest.raises(Refused):
@@ -307,7 +320,7 @@ async def test_levels_that_no_market_has_are_refused(desk: Desk) -> None:
     assert (desk.is_valid, desk.update_id) == (True, 22)
 
 
-async def test_symbol_without_a_book_is_told_apart(desk: Desk) -> None:
+async def test_symbol_without_a_book_is_told_apart(autojump_clock: MockClock, desk: Desk) -> None:
     """It is nobody's."""
     assert not desk.keeper.take(change(1, 2, symbol="DOGEUSDT"))
     assert desk.keeper.take(change(1, 2))
@@ -334,7 +347,7 @@ class Answers:
 
 
 @pytest.fixture
-async def source(autojump_clock: trio.testing.MockClock) -> AsyncIterator[DepthSnapshots]:
+async def source() -> AsyncIterator[DepthSnapshots]:
     async with DepthSnapshots("http://x", TrioClock()) as made:
         yield made
 
@@ -353,7 +366,9 @@ async def seconds_for(source: DepthSnapshots, count: int) -> float:
     return trio.current_time() - began
 
 
-async def test_snapshot_is_asked_for_whole(source: DepthSnapshots) -> None:
+async def test_snapshot_is_asked_for_whole(
+    autojump_clock: MockClock, source: DepthSnapshots
+) -> None:
     """A thousand levels, of which it has what the exchange has."""
     answers = Answers(source)
     found = await source.fetch("BTCUSDT")
@@ -361,13 +376,17 @@ async def test_snapshot_is_asked_for_whole(source: DepthSnapshots) -> None:
     assert (found.update_id, found.bids.tolist(), found.limit) == (7, [(900000000, 1.0)], 1000)
 
 
-async def test_snapshots_keep_to_a_quarter_of_the_weight(source: DepthSnapshots) -> None:
+async def test_snapshots_keep_to_a_quarter_of_the_weight(
+    autojump_clock: MockClock, source: DepthSnapshots
+) -> None:
     """Thirty at once, then thirty a minute."""
     assert await seconds_for(source, 30) < 1
     assert 59 <= await seconds_for(source, 30) <= 61
 
 
-async def test_weight_that_others_use_is_left_to_them(source: DepthSnapshots) -> None:
+async def test_weight_that_others_use_is_left_to_them(
+    autojump_clock: MockClock, source: DepthSnapshots
+) -> None:
     """Where nearly all of the minute is used, the next snapshot waits."""
     answers = Answers(source)
     answers.used = 1_900
@@ -381,7 +400,9 @@ async def test_weight_that_others_use_is_left_to_them(source: DepthSnapshots) ->
 
 
 @pytest.mark.parametrize("status", [418, 429])
-async def test_ban_is_waited_out(source: DepthSnapshots, status: int) -> None:
+async def test_ban_is_waited_out(
+    autojump_clock: MockClock, source: DepthSnapshots, status: int
+) -> None:
     """Nothing is asked for in the next minute."""
     answers = Answers(source)
     answers.status = status
@@ -391,7 +412,7 @@ async def test_ban_is_waited_out(source: DepthSnapshots, status: int) -> None:
     assert await seconds_for(source, 1) >= 60
 
 
-async def test_failures_are_unavailable(source: DepthSnapshots) -> None:
+async def test_failures_are_unavailable(autojump_clock: MockClock, source: DepthSnapshots) -> None:
     """A status, and no connection at all."""
     answers = Answers(source)
     answers.status = 503

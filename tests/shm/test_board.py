@@ -154,7 +154,8 @@ def test_copies_of_a_row_that_another_process_replaces_are_whole() -> None:
         with start(board, "200000") as process:
             copies, newest = 0, 0
             while newest < 200_000:
-                assert reader.read_into(0, out)
+                if not reader.read_into(0, out):
+                    continue  # the writer is held up at work
                 assert is_whole(out)
                 assert out["number"][0] >= newest
                 newest = int(out["number"][0])
