@@ -10,7 +10,7 @@ run: $(VENV)/ready
 	$(BIN)/python -m aegis run $(ARGS)
 
 test: $(VENV)/ready
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 verify: $(VENV)/ready
 	$(BIN)/python -m aegis verify $(ARGS)
