@@ -40,7 +40,7 @@ from aegis.venue.signing import Credentials
 if TYPE_CHECKING:
     from aegis.engine import Engine, EngineReport
 
-__all__ = ["RunOptions", "load_engine", "run"]
+__all__ = ["RunOptions", "load_everything", "run"]
 
 _DRAIN_S: Final = 30.0
 _STOP_GRACE_S: Final = 1.0
@@ -107,7 +107,7 @@ async def _trade(options: RunOptions, ending: _Ending, screen: Screen) -> None:
         Ring.create(TICK, options.config.feed.ring_capacity) as ring,
         _board(options) as board,
     ):
-        compile_kernels(load_engine)
+        compile_kernels(load_everything)
         if not options.recordings:  # whose symbols are not known yet
             _check_strategies(options.config)
         pass_fds = ring.pass_fds if board is None else (*ring.pass_fds, board.fd)
@@ -222,6 +222,11 @@ def _at_shipped(config: Config, shipped: ShippedExchange, worker: Child) -> _Ven
         worker,
         shipped,
     )
+
+
+def load_everything() -> None:
+    """Import all that is compiled: the engine's part, and that of the feed worker, whose process must not wait for it."""
+    load_engine()
 
 
 def load_engine() -> Callable[..., AbstractAsyncContextManager[Engine]]:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import trio
 import trio_websocket
 
 from aegis.errors import Unavailable
-from aegis.venue.fastlane import Lane
 from aegis.venue.fastlane_transport import Linger, TcpTransport, TlsTransport
-from aegis.venue.lane_stream import LaneStream
+
+if TYPE_CHECKING:  # compiled code, half a second of it, which a socket without a lane does not need
+    from aegis.venue.fastlane import Lane
 
 __all__ = ["open_socket"]
 
@@ -82,13 +83,24 @@ async def _connect(
     with trio.fail_after(CONNECT_S):
         tcp = await trio.open_tcp_stream(host, parts.port or (443 if is_secret else 80))
     async with tcp:
+        if lane is None:
+            yield (
+                trio.SSLStream(
+                    tcp,
+                    ssl.create_default_context(),
+                    server_hostname=host,
+                    https_compatible=True,
+                )
+                if is_secret
+                else tcp
+            )
+            return
+        from aegis.venue.lane_stream import LaneStream  # noqa: PLC0415  # as above
+
         if not is_secret:
-            yield tcp if lane is None else LaneStream(TcpTransport(tcp, linger), lane)
+            yield LaneStream(TcpTransport(tcp, linger), lane)
             return
         context = ssl.create_default_context()
-        if lane is None:
-            yield trio.SSLStream(tcp, context, server_hostname=host, https_compatible=True)
-            return
         transport = TlsTransport(TcpTransport(tcp, linger), context, host)
         with trio.fail_after(CONNECT_S):
             await transport.do_handshake()
