@@ -122,3 +122,18 @@ def test_nothing_is_left_to_compile_when_the_brain_starts(
     )
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.processes
+def test_the_first_start_compiles_what_the_worker_needs() -> None:
+    """The worker's process finds its kernels in the cache: otherwise no tick would come for half a minute."""
+    program = (
+        "import sys; from aegis.ops.run import load_everything; load_everything();"
+        "print(*sorted(name for name in sys.modules if name.startswith('aegis.')))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert {"aegis.actors.feed_worker", "aegis.venue.fastlane", "aegis.engine"} <= set(
+        loaded.stdout.split()
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -226,6 +227,7 @@ def _at_shipped(config: Config, shipped: ShippedExchange, worker: Child) -> _Ven
 
 def load_everything() -> None:
     """Import all that is compiled: the engine's part, and that of the feed worker, whose process must not wait for it."""
+    importlib.import_module("aegis.actors.feed_worker")
     load_engine()
 
 
