@@ -14,8 +14,18 @@ Read in this order: `messages.py` (what is said), `topology.py` (who says it), `
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 __all__ = ["__version__"]
 
-__version__ = version("aegis")
+if TYPE_CHECKING:
+    __version__: str
+
+
+def __getattr__(name: str) -> str:
+    """`__version__`, looked up when it is asked for: every process of ours would pay 50 ms for it."""
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415  # see above
+
+        return version("aegis")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

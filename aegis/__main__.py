@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from aegis.ops.cli import app
+from aegis.loading import uncollected
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run the command line."""
+    with uncollected():
+        from aegis.ops.cli import app  # noqa: PLC0415  # see uncollected
+
     app(prog_name="aegis")
 
 

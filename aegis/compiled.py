@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 import numba
 from numba.core import config as numba_config
 
-from aegis.kernel_cache import cache_folder
+from aegis.kernel_cache import cache_folder, is_warm
 
 __all__ = ["callback", "compiled", "entry_point", "forbid_compiling", "inlined", "watch_compiling"]
 
@@ -23,29 +23,61 @@ R = TypeVar("R")
 
 # Every dispatcher of this process, so that compiling can be forbidden on all of them.
 _kernels: list[Any] = []
+_late: dict[Any, object] = {}
+"""Those that are not loaded yet, with their signatures."""
 _watchers: list[Callable[[str], object]] = []
 # What C may call is never freed.
 _callbacks: list[Any] = []
 
 
 def compiled(
-    signature: object, *, nogil: bool = False
+    signature: object, *, nogil: bool = False, late: bool = False
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Compile a function at import for one signature, from the cache where it can be.
 
     Args:
         signature: a numba signature, as a string or built from `numba.types`.
         nogil: release the GIL while it runs. It costs about 30 ns a call, so it is for spins and long batches.
+        late: where everything is in the cache already, load it for `entry_point` only, or for the first call from Python.
+            A kernel that only others call is a part of their machine code: to load it too takes 6 ms, and there are many.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        _tell_watchers(function)
+        is_late = late and is_warm()
+        signatures = () if is_late else (signature,)
+        if not is_late:
+            _tell_watchers(function)
         with _own_cache():
-            kernel = numba.njit(signature, cache=True, nogil=nogil, error_model="numpy")(function)
-        _kernels.append(kernel)
+            compile_it = numba.njit(*signatures, cache=True, nogil=nogil, error_model="numpy")
+            kernel = compile_it(function)
+        if is_late:
+            _put_off(kernel, signature)
+        else:
+            _kernels.append(kernel)
         return kernel  # type: ignore[no-any-return]
 
     return decorate
+
+
+def _put_off(kernel: Any, signature: object) -> None:
+    """Load a kernel when it is needed: for its one signature, also where a new caller has other types to offer."""
+    _late[kernel] = signature
+    template_of = kernel.get_call_template
+
+    def load_first(arguments: Any, keywords: Any) -> Any:
+        _load(kernel)
+        return template_of(arguments, keywords)
+
+    kernel.get_call_template = load_first
+
+
+def _load(kernel: Any) -> None:
+    if kernel in _late:
+        signature = _late.pop(kernel)
+        _tell_watchers(kernel.py_func)
+        kernel.compile(signature)
+        kernel.disable_compile()
+        _kernels.append(kernel)
 
 
 def callback(signature: object) -> Callable[[Callable[P, R]], int]:
@@ -108,6 +140,7 @@ def entry_point(kernel: Callable[P, R]) -> Callable[P, R]:
     It still checks the number and the types of the arguments (`TypeError`), it only skips the search for a
     matching specialisation. `entry_point` is internal to numba; where it is missing the kernel itself is returned.
     """
+    _load(kernel)
     overloads = list(getattr(kernel, "overloads", {}).values())
     if len(overloads) == 1 and hasattr(overloads[0], "entry_point"):
         return overloads[0].entry_point  # type: ignore[no-any-return]

@@ -88,18 +88,18 @@ _NAP_MS: Final = 20
 # Each half of the ring's protocol is pasted into whatever uses it: here once, for all uses below.
 
 
-@compiled("int64(int64, int64, int64)")
+@compiled("int64(int64, int64, int64)", late=True)
 def _take(reader: int, destination: int, limit: int) -> int:
     return walk(reader, destination, limit)
 
 
-@compiled("int64(int64, int64, int64)")
+@compiled("int64(int64, int64, int64)", late=True)
 def _give(writer: int, source: int, count: int) -> int:
     """Write records; return how many found no room."""
     return count - put_many(writer, source, count)
 
 
-@compiled(numba.types.void(numba.types.int64[::1], array_of(OUTBOX)))
+@compiled(numba.types.void(numba.types.int64[::1], array_of(OUTBOX)), late=True)
 def _hand_on(wire: Any, outbox: Any) -> None:
     """Put what a step wrote into the rings; what finds no room is counted."""
     box = outbox[0]
@@ -117,6 +117,7 @@ def _hand_on(wire: Any, outbox: Any) -> None:
         array_of(WINDOW),
         array_of(CONFLATED),
     ),
+    late=True,
 )
 def _update(wire: Any, ticks: Any, count: int, windows: Any, conflated: Any) -> None:
     """Put the windows that the ticks close into the ring, and those of quiet symbols a window later."""

@@ -48,7 +48,7 @@ _log = structlog.get_logger(__name__)
 def start_worker(pass_fds: Iterable[int]) -> Child:
     """Start a worker process; it waits for its orders. Call it in the thread of the loop."""
     return Child(
-        [sys.executable, "-m", "aegis.actors.feed_worker"],
+        [sys.executable, "-m", "aegis.actors.feed_process"],
         pass_fds=pass_fds,
         line_length_max=LINE_BYTES_MAX,
     )

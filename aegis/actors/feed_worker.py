@@ -7,17 +7,15 @@ when its parent dies (`die_with_parent`), should its loop be too busy to see the
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
 import trio
 
-from aegis.actors.book_keeper import BookKeeper
 from aegis.actors.feed_protocol import (
     LINE_BYTES_MAX,
     BookFigures,
@@ -25,18 +23,18 @@ from aegis.actors.feed_protocol import (
     WorkerStatus,
     encode_line,
 )
+from aegis.actors.garbage import Collector
 from aegis.actors.shard_keeper import FeedParts, ShardKeeper
 from aegis.actors.tick_sink import TickSink
 from aegis.compiled import forbid_compiling
 from aegis.kernel.clock import SystemClock, seeded_random
-from aegis.kernel.process import LineReader, die_with_parent
+from aegis.kernel.process import LineReader
 from aegis.market.book_top import BOOK_TOP
 from aegis.market.records import TICK
 from aegis.shm import Ring
 from aegis.shm.board import Board
 from aegis.shm.writer import Writer
 from aegis.venue.admission import Admission, AdmissionRules
-from aegis.venue.depth_books import DepthBooks
 from aegis.venue.depth_snapshots import DepthSnapshots
 from aegis.venue.fastlane import Fate, Lane
 from aegis.venue.fastlane_symbols import SymbolTable
@@ -44,9 +42,13 @@ from aegis.venue.fastlane_transport import Linger
 from aegis.venue.pace import Pace
 from aegis.venue.shards import plan_shards
 
-__all__ = ["Worker", "main"]
+if TYPE_CHECKING:
+    from aegis.actors.book_keeper import BookKeeper
+
+__all__ = ["Worker", "work"]
 
 _STATUS_S: Final = 1.0
+_TIDY_S: Final = 1.0
 _ATTEMPTS: Final = 250
 """To connect, within five minutes: the exchange bans an address at 300."""
 _ATTEMPTS_S: Final = 300.0
@@ -154,6 +156,10 @@ async def open_books(orders: WorkerOrders) -> AsyncIterator[BookKeeper | None]:
     if orders.board_fd < 0:
         yield None
         return
+    # They take a tenth of a second to load, which a run without them does not have to wait for.
+    from aegis.actors.book_keeper import BookKeeper  # noqa: PLC0415
+    from aegis.venue.depth_books import DepthBooks  # noqa: PLC0415
+
     with Board.attach(BOOK_TOP, fd=orders.board_fd) as board, board.writer() as rows:
         places = [rows.address(row) for row in range(len(orders.symbols))]
         books = DepthBooks(np.array(places, np.int64))
@@ -170,22 +176,21 @@ async def work() -> None:
     orders = msgspec.json.decode(line, type=WorkerOrders)
     output = trio.lowlevel.FdStream(os.dup(1))
     with Ring.attach(TICK, fd=orders.ring_fd, wake_fds=orders.wake_fds) as ring, ring.writer() as w:
-        forbid_compiling()
-        gc.freeze()  # what is here now stays: the collector need not look at it again, at the end neither
+        collector = Collector()
+        collector.begin()
         async with open_books(orders) as books, trio.open_nursery() as nursery:
+            forbid_compiling()
             worker = Worker(orders, w, books)
             nursery.start_soon(worker.run)
             nursery.start_soon(worker.report, output)
+            nursery.start_soon(_tidy, collector)
             while await lines.read() is not None:
                 pass  # nothing more is said to it; the end is what it waits for
             nursery.cancel_scope.cancel()
 
 
-def main() -> None:
-    """Run as a process: `python -m aegis.actors.feed_worker`."""
-    die_with_parent()
-    trio.run(work)
-
-
-if __name__ == "__main__":
-    main()
+async def _tidy(collector: Collector) -> None:
+    """Collect what is due once a second: a socket that was replaced leaves cycles, and nothing else does."""
+    while True:
+        await trio.sleep(_TIDY_S)
+        collector.tidy(is_idle=True)

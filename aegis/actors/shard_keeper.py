@@ -14,14 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 import trio
 
-from aegis.actors.book_keeper import BookKeeper
 from aegis.actors.feed_protocol import ShardStatus, SocketTerms
 from aegis.actors.freshness import RESTLESS, Freshness
 from aegis.actors.market_socket import MarketSocket
@@ -36,6 +35,9 @@ from aegis.venue.fastlane import Lane, Role
 from aegis.venue.fastlane_transport import Linger
 from aegis.venue.pace import Pace
 from aegis.venue.shards import Shard, symbol_of
+
+if TYPE_CHECKING:
+    from aegis.actors.book_keeper import BookKeeper
 
 __all__ = ["FeedParts", "ShardKeeper"]
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import trio
 
-from aegis.errors import check
+from aegis.errors import Broken
 
 __all__ = [
     "Clock",
@@ -84,7 +84,8 @@ class ManualClock:
         Raises:
             Broken: when that is in the past.
         """
-        check(now_ns >= self._now_ns, "a clock never goes back")
+        if now_ns < self._now_ns:  # as `check` does it; a replay moves its clock for every message
+            raise Broken("a clock never goes back")
         self._now_ns = now_ns
 
 

@@ -15,7 +15,8 @@ import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,7 +26,7 @@ from trio.lowlevel import FdStream
 
 from aegis.errors import Broken, Refused, check
 
-__all__ = ["Child", "LineReader", "children_of", "die_with_parent", "own_children"]
+__all__ = ["Child", "LineReader", "children_of", "die_with_parent", "held", "own_children"]
 
 _PARENT_PID = "AEGIS_PARENT_PID"
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -156,6 +157,17 @@ class Child:
         # By pidfd, so that a pid which the system has given to another process is never hit.
         if self.returncode is None:
             signal.pidfd_send_signal(self._pidfd, number)
+
+
+@asynccontextmanager
+async def held(child: Child, grace_s: float = 1.0) -> AsyncIterator[Child]:
+    """A child for the time of a block: stopped in order at its end, killed when the block fails."""
+    try:
+        yield child
+        await child.stop(grace_s)
+    finally:
+        child.kill()
+        await child.stop()
 
 
 class LineReader:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from enum import Enum
+from typing import Final
 
 import trio
 
@@ -102,33 +103,35 @@ class Timers:
 
     def __init__(self, clock: Clock) -> None:
         self.now_ns = clock.monotonic_ns
-        self._heap: list[tuple[int, int, Timer]] = []
+        # When it is due, the how-manieth it was to be armed, and the timer: always this one list, so that who moves a clock
+        # a million times a second can look at its first himself.
+        self.heap: Final[list[tuple[int, int, Timer]]] = []
         self._armed = 0
         self._cancelled = 0
         self._sleep: trio.CancelScope | None = None
 
     def __len__(self) -> int:
-        return sum(not timer.void for _, _, timer in self._heap)
+        return sum(not timer.void for _, _, timer in self.heap)
 
     def arm(self, timer: Timer, due_ns: int) -> None:
         """Have a timer fire at a time of the system's clock."""
         check(not timer.void, "a cancelled timer is never armed again")
         self._armed += 1
         entry = (due_ns, self._armed, timer)
-        heapq.heappush(self._heap, entry)
+        heapq.heappush(self.heap, entry)
         # The task sleeps until what was the earliest; an earlier one has to wake it.
-        if self._heap[0] is entry and self._sleep is not None:
+        if self.heap[0] is entry and self._sleep is not None:
             self._sleep.cancel("an earlier timer")
 
     def next_due_ns(self) -> int | None:
         """When the next timer fires; None when there is none."""
-        return self._heap[0][0] if self._heap else None
+        return self.heap[0][0] if self.heap else None
 
     def fire_due(self) -> None:
         """Fire everything that is due, in order."""
         now_ns = self.now_ns()
-        while self._heap and self._heap[0][0] <= now_ns:
-            due_ns, _, timer = heapq.heappop(self._heap)
+        while self.heap and self.heap[0][0] <= now_ns:
+            due_ns, _, timer = heapq.heappop(self.heap)
             if not timer.void:
                 timer.fire(due_ns)
 
@@ -146,7 +149,7 @@ class Timers:
     def forget(self) -> None:
         """Count a cancelled timer, and clear the heap of such when they are most of it."""
         self._cancelled += 1
-        if self._cancelled > max(_STALE, len(self._heap) // 2):
-            self._heap = [entry for entry in self._heap if not entry[2].void]
-            heapq.heapify(self._heap)
+        if self._cancelled > max(_STALE, len(self.heap) // 2):
+            self.heap[:] = [entry for entry in self.heap if not entry[2].void]
+            heapq.heapify(self.heap)
             self._cancelled = 0

@@ -19,10 +19,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from aegis.compiled import compiled, entry_point, inlined
-from aegis.errors import check
+from aegis.compiled import compiled, inlined
 from aegis.market.book_top import BOOK_TOP, PRICE_ONE, SHOWN
 from aegis.market.kernel import constant
 from aegis.memory import move, record_at
@@ -32,7 +30,6 @@ __all__ = [
     "LEVEL",
     "LEVELS",
     "THIN",
-    "Book",
     "book_at",
     "change",
     "is_thin",
@@ -155,7 +152,7 @@ def has_run_out(side: Any) -> bool:
     return side.count == 0 and side.edge != _OPEN  # type: ignore[no-any-return]
 
 
-@compiled("boolean(int64, int64, int64, int64)")
+@compiled("boolean(int64, int64, int64, int64)", late=True)
 def change(book: int, levels: int, bids: int, asks: int) -> bool:
     """Take a change.
 
@@ -178,7 +175,7 @@ def change(book: int, levels: int, bids: int, asks: int) -> bool:
     return changed.bids.keys[bid_count - 1] + changed.asks.keys[ask_count - 1] < 0  # type: ignore[no-any-return]
 
 
-@compiled("boolean(int64, int64, int64, int64, int64)")
+@compiled("boolean(int64, int64, int64, int64, int64)", late=True)
 def load(book: int, levels: int, bids: int, asks: int, limit: int) -> bool:
     """Begin anew with a snapshot, in whatever order its levels are.
 
@@ -203,7 +200,7 @@ def load(book: int, levels: int, bids: int, asks: int, limit: int) -> bool:
     return holds
 
 
-@compiled("int64(int64)")
+@compiled("int64(int64)", late=True)
 def is_thin(book: int) -> bool:
     """Whether another snapshot is needed before long: a side has few levels left in what is known of it."""
     bids, asks = book_at(book).bids, book_at(book).asks
@@ -226,73 +223,9 @@ def show_side(side: Any, sign: int, shown: Any) -> int:
     return count  # type: ignore[no-any-return]
 
 
-@compiled("void(int64, int64)")
+@compiled("void(int64, int64)", late=True)
 def show(book: int, top: int) -> None:
     """Write the best levels of a BOOK into a BOOK_TOP, both given by their addresses; its other fields are left."""
     shown, top_of = book_at(book), _top_at(top)
     top_of.bid_levels = show_side(shown.bids, _BID, top_of.bids)
     top_of.ask_levels = show_side(shown.asks, _ASK, top_of.asks)
-
-
-_change: Final = entry_point(change)
-_load: Final = entry_point(load)
-_is_thin: Final = entry_point(is_thin)
-_show: Final = entry_point(show)
-
-
-class Book:
-    """A book for those who write Python.
-
-    Args:
-        memory: a BOOK array of length 1 with a book in it; without, it is a new one, and empty.
-    """
-
-    def __init__(self, memory: NDArray[np.void] | None = None) -> None:
-        self._memory: Final = np.zeros(1, BOOK) if memory is None else memory
-        check(self._memory.dtype == BOOK and len(self._memory) == 1, "a book is one BOOK record")
-        self.address: Final = int(self._memory.ctypes.data)
-        if memory is None:
-            nothing = np.zeros(0, LEVEL)
-            self.load(nothing, nothing, limit=1)
-
-    def load(self, bids: NDArray[np.void], asks: NDArray[np.void], limit: int) -> bool:
-        """Begin anew with a snapshot of LEVEL records; whether the book holds.
-
-        Args:
-            bids: in any order.
-            asks: in any order.
-            limit: the most levels that the snapshot shows of a side; one with as many has more behind them.
-        """
-        levels = np.concatenate([bids, asks], dtype=LEVEL)
-        return bool(_load(self.address, levels.ctypes.data, len(bids), len(asks), limit))
-
-    def change(self, bids: NDArray[np.void], asks: NDArray[np.void]) -> bool:
-        """Take the LEVEL records of a change; whether the book holds, see `change`."""
-        levels = np.concatenate([bids, asks], dtype=LEVEL)
-        return bool(_change(self.address, levels.ctypes.data, len(bids), len(asks)))
-
-    @property
-    def is_thin(self) -> bool:
-        """Whether another snapshot is needed before long."""
-        return bool(_is_thin(self.address))
-
-    def show(self, top: NDArray[np.void]) -> None:
-        """Write the best levels into a BOOK_TOP array of length 1; its other fields are left as they are."""
-        check(top.dtype == BOOK_TOP and len(top) == 1, "a top is one BOOK_TOP record")
-        _show(self.address, top.ctypes.data)
-
-    def bids(self) -> NDArray[np.void]:
-        """A copy of every bid that is known, best first, as LEVEL records."""
-        return self._levels("bids", 1)
-
-    def asks(self) -> NDArray[np.void]:
-        """A copy of every ask that is known, best first, as LEVEL records."""
-        return self._levels("asks", -1)
-
-    def _levels(self, name: str, sign: int) -> NDArray[np.void]:
-        side = self._memory[0][name]
-        count = int(side["count"])
-        levels = np.zeros(count, LEVEL)
-        levels["price"] = sign * side["keys"][:count][::-1]
-        levels["quantity"] = side["quantities"][:count][::-1]
-        return levels

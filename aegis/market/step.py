@@ -53,6 +53,7 @@ def end_of(bar: Any, parameters: Any) -> int:
 @compiled(
     numba.types.void(*(numba.from_dtype(kind) for kind in (ROW, BAR, PARAMETERS, OUTBOX))),
     nogil=True,
+    late=True,
 )
 def close_bar(row: Any, bar: Any, parameters: Any, outbox: Any) -> None:
     """Take a closed bar into everything that is kept by bars, then ask the rules, and tell who follows.

@@ -24,6 +24,7 @@ import trio
 import typer
 
 from aegis.errors import AegisError, Refused
+from aegis.loading import uncollected
 from aegis.paper import paper_symbols
 
 __all__ = ["app"]
@@ -97,7 +98,8 @@ def run(
     """Trade: on paper at the exchange that ships with the engine, unless told otherwise."""
 
     def go() -> dict[str, Any] | None:
-        from aegis.ops.run import RunOptions
+        with uncollected():
+            from aegis.ops.run import RunOptions
 
         if live:
             raise Refused("--live: this version does not trade real money; see README, Limits")
@@ -123,7 +125,8 @@ def replay(
     """Serve recorded frames through the local exchange, over real sockets, and trade on them."""
 
     def go() -> dict[str, Any] | None:
-        from aegis.ops.run import RunOptions
+        with uncollected():
+            from aegis.ops.run import RunOptions
 
         _speed(speed)
         settings = _settings(config, "sim", None, strategy)
@@ -153,8 +156,9 @@ def exchange(
     as_json: JsonOption = False,  # noqa: ARG001  # what it prints is JSON in any case
 ) -> None:
     """Serve the simulated exchange alone, for any client written for Binance USD-M Futures."""
-    from aegis.sim import MAX_SPEED, ExchangeOptions, run_exchange
-    from aegis.sim.catalogue import DEFAULT_SYMBOLS
+    with uncollected():
+        from aegis.sim import MAX_SPEED, ExchangeOptions, run_exchange
+        from aegis.sim.catalogue import DEFAULT_SYMBOLS
 
     def options() -> ExchangeOptions:
         return ExchangeOptions(

@@ -118,19 +118,19 @@ _depth_book_at: Final = record_at(DEPTH_BOOK)
 _tick_at: Final = record_at(TICK)
 
 
-@compiled("int64(int64, int64)")
+@compiled("int64(int64, int64)", late=True)
 def book_of(shelf: int, symbol: int) -> int:
     """The address of a symbol's DEPTH_BOOK."""
     return _shelf_at(shelf).books + symbol * BOOK_BYTES  # type: ignore[no-any-return]
 
 
-@compiled("int64(int64)")
+@compiled("int64(int64)", late=True)
 def levels_of(shelf: int) -> int:
     """The address of the memory for CHANGE_LEVELS_MAX levels."""
     return _shelf_at(shelf).levels  # type: ignore[no-any-return]
 
 
-@compiled("int64(int64, int64, int64, int64)")
+@compiled("int64(int64, int64, int64, int64)", late=True)
 def order_of(at: int, previous_id: int, last_id: int, match_ms: int) -> int:
     """How a change stands to a book: an `Order`.
 
@@ -145,7 +145,7 @@ def order_of(at: int, previous_id: int, last_id: int, match_ms: int) -> int:
     return _AHEAD
 
 
-@compiled("void(int64, int64)")
+@compiled("void(int64, int64)", late=True)
 def publish(at: int, valid: int) -> None:
     """Write a book's row of the board."""
     book = _depth_book_at(at)
@@ -156,7 +156,7 @@ def publish(at: int, valid: int) -> None:
         write_row(book.row, at + _TOP, _TOP_BYTES)
 
 
-@compiled("void(int64)")
+@compiled("void(int64)", late=True)
 def step_out(at: int) -> None:
     """Take a book out of step: it may lack something from here on."""
     book = _depth_book_at(at)
@@ -165,19 +165,19 @@ def step_out(at: int) -> None:
         publish(at, 0)
 
 
-@compiled("boolean(int64)")
+@compiled("boolean(int64)", late=True)
 def is_in_step(at: int) -> bool:
     """Whether every change that has come is in a book."""
     return _depth_book_at(at).in_step != 0  # type: ignore[no-any-return]
 
 
-@compiled("void(int64)")
+@compiled("void(int64)", late=True)
 def repeat(at: int) -> None:
     """Count a change that is dropped, as it is in the book already."""
     _depth_book_at(at).repeats += 1
 
 
-@compiled("boolean(int64, int64)")
+@compiled("boolean(int64, int64)", late=True)
 def _agrees(at: int, number: int) -> bool:
     """Whether a book has the best levels of a quote, given by its number."""
     book = _depth_book_at(at)
@@ -191,7 +191,7 @@ def _agrees(at: int, number: int) -> bool:
     return prices and sizes  # type: ignore[no-any-return]
 
 
-@compiled("int64(int64)")
+@compiled("int64(int64)", late=True)
 def _fault_of(at: int) -> int:
     """Compare a book with the quote of the same id, if that has been seen."""
     book = _depth_book_at(at)
@@ -208,7 +208,7 @@ def _fault_of(at: int) -> int:
     return _SOUND
 
 
-@compiled("int64(int64, int64, int64, int64, int64, int64)")
+@compiled("int64(int64, int64, int64, int64, int64, int64)", late=True)
 def apply_change(at: int, levels: int, bids: int, asks: int, last_id: int, match_ms: int) -> int:
     """Take a change into a book, whatever came before it: a `Fault`.
 
@@ -230,7 +230,7 @@ def apply_change(at: int, levels: int, bids: int, asks: int, last_id: int, match
     return book.fault  # type: ignore[no-any-return]
 
 
-@compiled("int64(int64, int64, int64, int64, int64, int64)")
+@compiled("int64(int64, int64, int64, int64, int64, int64)", late=True)
 def take_change(at: int, levels: int, bids: int, asks: int, last_id: int, match_ms: int) -> int:
     """Apply the next change of a book that is in step and publish it, or take it out of step: a `Fault`."""
     fault = apply_change(at, levels, bids, asks, last_id, match_ms)
@@ -241,7 +241,7 @@ def take_change(at: int, levels: int, bids: int, asks: int, last_id: int, match_
     return fault
 
 
-@compiled("void(int64, int64, int64)")
+@compiled("void(int64, int64, int64)", late=True)
 def see_quote(at: int, tick: int, update_id: int) -> None:
     """Keep the quote in a TICK for the book with the same id; a book that has it now and differs is out of step."""
     book, seen = _depth_book_at(at), _tick_at(tick)
@@ -265,7 +265,7 @@ def see_quote(at: int, tick: int, update_id: int) -> None:
             step_out(at)
 
 
-@compiled("int64(int64, int64, int64, int64, int64, int64, int64)")
+@compiled("int64(int64, int64, int64, int64, int64, int64, int64)", late=True)
 def load_snapshot(
     at: int, levels: int, bids: int, asks: int, limit: int, update_id: int, match_ms: int
 ) -> int:
@@ -279,7 +279,7 @@ def load_snapshot(
     return book.fault  # type: ignore[no-any-return]
 
 
-@compiled("boolean(int64)")
+@compiled("boolean(int64)", late=True)
 def is_book_thin(at: int) -> bool:
     """Whether a book needs another snapshot before long."""
     return is_thin(at + _BOOK)

@@ -17,7 +17,7 @@ No socket is touched here: bytes are received into `room()`, and `take` is told 
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,6 @@ from aegis.memory import byte, move, set_word, word
 from aegis.shm.writing import put_many
 from aegis.venue.admission import NO_ADMISSION, Admission, Verdict, admit
 from aegis.venue.depth_book import NO_BOOKS
-from aegis.venue.depth_books import DepthBooks
 from aegis.venue.fastlane_bytes import BEYOND
 from aegis.venue.fastlane_event import LETTERS, NUMBER, SERIES, Fate, read_event
 from aegis.venue.fastlane_frame import (
@@ -45,6 +44,9 @@ from aegis.venue.fastlane_frame import (
     payload_bytes,
 )
 from aegis.venue.fastlane_symbols import SymbolTable
+
+if TYPE_CHECKING:
+    from aegis.venue.depth_books import DepthBooks
 
 __all__ = ["BUFFER_BYTES", "EVERYTHING", "Fate", "Lane", "RingWriter", "Role"]
 
@@ -105,17 +107,17 @@ _NEWCOMER: Final = int(Role.NEWCOMER)
 _RETIRED: Final = int(Role.RETIRED)
 
 
-@compiled("int64(int64, int64)")
+@compiled("int64(int64, int64)", late=True)
 def _get(lane: int, index: int) -> int:
     return word(lane + 8 * index)
 
 
-@compiled("void(int64, int64, int64)")
+@compiled("void(int64, int64, int64)", late=True)
 def _set(lane: int, index: int, number: int) -> None:
     set_word(lane + 8 * index, number)
 
 
-@compiled("int64(int64, int64, int64)")
+@compiled("int64(int64, int64, int64)", late=True)
 def _pass_on(lane: int, at: int, end: int) -> int:
     """Add what there is of a frame that is left to the bytes for the library; return the address behind it."""
     count = min(_get(lane, _PASSING), end - at)
@@ -127,7 +129,7 @@ def _pass_on(lane: int, at: int, end: int) -> int:
     return at + count
 
 
-@compiled("void(int64, int64)")
+@compiled("void(int64, int64)", late=True)
 def _put_gap(lane: int, tick: int) -> None:
     """Move a tick one place on, and write a GAP of its symbol where it was."""
     move(tick + _TICK_BYTES, tick, _TICK_BYTES)
@@ -138,7 +140,7 @@ def _put_gap(lane: int, tick: int) -> None:
     _set(lane, _GAPS, _get(lane, _GAPS) + 1)
 
 
-@compiled("int64(int64, int64, int64)")
+@compiled("int64(int64, int64, int64)", late=True)
 def _admitted(lane: int, fate: int, tick: int) -> int:
     """The fate of an event that was read into a tick, after the question whether it is let in."""
     table, letters = _get(lane, _ADMISSION), lane + 8 * _LETTERS
@@ -160,7 +162,7 @@ def _admitted(lane: int, fate: int, tick: int) -> int:
     return fate
 
 
-@compiled("int64(int64, int64)")
+@compiled("int64(int64, int64)", late=True)
 def _read_batch(lane: int, recv_us: int) -> int:
     """Go through the frames until the bytes end or the batch is full; return how many records were made."""
     at, end = _get(lane, _NEXT), _get(lane, _END)

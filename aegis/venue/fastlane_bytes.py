@@ -97,13 +97,13 @@ digit_run: Final[Callable[[int], int]] = _at(_digit_run)
 """How many of the next sixteen bytes are decimal digits."""
 
 
-@compiled("int64(int64)")
+@compiled("int64(int64)", late=True)
 def sixteen_bits(at: int) -> int:
     """The number in two bytes, the first one highest, as networks write it."""
     return byte(at) << 8 | byte(at + 1)
 
 
-@compiled("int64(int64)")
+@compiled("int64(int64)", late=True)
 def digits_end(at: int) -> int:
     """The address behind the digits that stand here; none is no error."""
     run = digit_run(at)
@@ -113,7 +113,7 @@ def digits_end(at: int) -> int:
     return at + run
 
 
-@compiled("int64(int64)")
+@compiled("int64(int64)", late=True)
 def string_end(at: int) -> int:
     """The address of the first character that cannot stand in a JSON string as it is: its end, if all is well."""
     run = plain_run(at)
@@ -123,7 +123,7 @@ def string_end(at: int) -> int:
     return at + run
 
 
-@compiled("int64(int64, int64)")
+@compiled("int64(int64, int64)", late=True)
 def _eight(at: int, count: int) -> int:
     """The number that one to eight digits make.
 
@@ -136,7 +136,7 @@ def _eight(at: int, count: int) -> int:
     return (fours * (10_000 << 32 | 1)) >> 32
 
 
-@compiled("int64(int64, int64)")
+@compiled("int64(int64, int64)", late=True)
 def number(at: int, count: int) -> int:
     """The number that one to sixteen digits make."""
     if count <= 8:

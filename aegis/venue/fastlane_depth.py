@@ -40,7 +40,7 @@ _OPEN: Final = ord("[")
 _CLOSE: Final = ord("]")
 
 
-@compiled("int64(int64, int64, int64)")
+@compiled("int64(int64, int64, int64)", late=True)
 def read_levels(at: int, levels: int, room: int) -> int:
     """Read `[["price","quantity"],...]` into LEVEL records.
 
@@ -80,7 +80,7 @@ def read_levels(at: int, levels: int, room: int) -> int:
     return _NOT_READ
 
 
-@compiled("int64(int64, int64, int64, int64, int64, int64, int64)")
+@compiled("int64(int64, int64, int64, int64, int64, int64, int64)", late=True)
 def read_depth(
     shelf: int,
     symbol: int,

@@ -126,7 +126,7 @@ _MARK_PRICE: Final = (text('"markPri'), text("ceUpdate"))
 _NS_PER_MS: Final = 1_000_000
 
 
-@compiled("int64(int64, int64, int64)")
+@compiled("int64(int64, int64, int64)", late=True)
 def _key_end(at: int, first: int, letters: int) -> int:
     """Behind a key and its colon; notes that place if the key is one that matters."""
     letter = byte(at + 1)
@@ -151,7 +151,7 @@ def _key_end(at: int, first: int, letters: int) -> int:
     return at
 
 
-@compiled("int64(int64, int64)")
+@compiled("int64(int64, int64)", late=True)
 def _members_end(at: int, letters: int) -> int:
     """Behind the object whose first key is here; notes where the values of the keys that matter begin.
 
@@ -172,7 +172,7 @@ def _members_end(at: int, letters: int) -> int:
             return LEFT
 
 
-@compiled("int64(int64)")
+@compiled("int64(int64)", late=True)
 def _stream_end(at: int) -> int:
     """Behind the name of a stream, from the quote that ends the key `stream`."""
     if word(at) & _THREE != _STREAM_IS:
@@ -181,7 +181,7 @@ def _stream_end(at: int) -> int:
     return end + 1 if byte(end) == _QUOTATION else LEFT
 
 
-@compiled("int64(int64, int64, int64)")
+@compiled("int64(int64, int64, int64)", late=True)
 def _first_key(at: int, end: int, letters: int) -> int:
     """The address of the event's first key, if the payload is one event: bare, or the `data` beside a `stream`."""
     opening = word(at)
@@ -202,7 +202,7 @@ def _first_key(at: int, end: int, letters: int) -> int:
     return at + 1 if behind == end else LEFT
 
 
-@compiled("int64(int64)")
+@compiled("int64(int64)", late=True)
 def _tick_kind(at: int) -> int:
     """The TICK that an event of this name becomes."""
     name = word(at)
@@ -217,7 +217,7 @@ def _tick_kind(at: int) -> int:
     return _NO_TICK
 
 
-@compiled("int64(int64, int64, int64, int64)")
+@compiled("int64(int64, int64, int64, int64)", late=True)
 def _note_id(first: int, letters: int, series: int, number_at: int) -> int:
     """Note the series and the id of an event, which may have none; negative for one that cannot be read."""
     number = update_id(number_at) if number_at >= first else 0
@@ -226,13 +226,13 @@ def _note_id(first: int, letters: int, series: int, number_at: int) -> int:
     return number
 
 
-@compiled("boolean(int64)")
+@compiled("boolean(int64)", late=True)
 def _is_change(at: int) -> bool:
     """Whether this is the name of a change of an order book."""
     return word(at) == _DEPTH_UPDATE[0] and word(at + 8) & _FIVE == _DEPTH_UPDATE[1]
 
 
-@compiled("int64(int64, int64, int64, int64)")
+@compiled("int64(int64, int64, int64, int64)", late=True)
 def _read_change(first: int, letters: int, symbol: int, books: int) -> int:
     """Take the depthUpdate whose key `first` is the first one."""
     previous_at, last_at, time_at = word(letters + _pu), word(letters + _u), word(letters + _T)
@@ -247,7 +247,7 @@ def _read_change(first: int, letters: int, symbol: int, books: int) -> int:
     return _OUT_OF_STEP if done == LEFT_ALONE else _UNREAD
 
 
-@compiled("int64(int64, int64, int64, int64)")
+@compiled("int64(int64, int64, int64, int64)", late=True)
 def _read_quote(first: int, letters: int, symbol_word: int, tick: int) -> int:
     """Write the TICK of a bookTicker whose key `first` is the first one."""
     bid_at, bid_size_at = word(letters + _b), word(letters + _B)
@@ -269,7 +269,7 @@ def _read_quote(first: int, letters: int, symbol_word: int, tick: int) -> int:
     return _TAKEN_QUOTE
 
 
-@compiled("int64(int64, int64, int64, int64)")
+@compiled("int64(int64, int64, int64, int64)", late=True)
 def _read_trade(first: int, letters: int, symbol_word: int, tick: int) -> int:
     """Write the TICK of a trade or aggTrade whose key `first` is the first one."""
     price_at, size_at = word(letters + _p), word(letters + _q)
@@ -294,13 +294,13 @@ def _read_trade(first: int, letters: int, symbol_word: int, tick: int) -> int:
     return _TAKEN_TRADE
 
 
-@compiled("void(int64, int64, int64, int64)")
+@compiled("void(int64, int64, int64, int64)", late=True)
 def _show_quote(letters: int, symbol: int, books: int, tick: int) -> None:
     """Let the book of a symbol be compared with the quote that was read."""
     see_quote(book_of(books, symbol), tick, word(letters + NUMBER))
 
 
-@compiled("int64(int64, int64, int64, int64)")
+@compiled("int64(int64, int64, int64, int64)", late=True)
 def _read_mark(first: int, letters: int, symbol_word: int, tick: int) -> int:
     """Write the TICK of a markPriceUpdate whose key `first` is the first one."""
     price_at, index_at, rate_at = word(letters + _p), word(letters + _i), word(letters + _r)
@@ -321,7 +321,7 @@ def _read_mark(first: int, letters: int, symbol_word: int, tick: int) -> int:
     return _TAKEN_MARK
 
 
-@compiled("int64(int64, int64, int64, int64, int64, int64, int64, int64)")
+@compiled("int64(int64, int64, int64, int64, int64, int64, int64, int64)", late=True)
 def read_event(
     at: int, end: int, letters: int, rows: int, mask: int, books: int, recv_us: int, tick: int
 ) -> int:

@@ -45,7 +45,7 @@ _TWO_BYTES_MAX: Final = 0xFFFF
 _HIGH_MAX: Final = 1 << 29
 
 
-@compiled("int64(int64)")
+@compiled("int64(int64)", late=True)
 def header_bytes(second: int) -> int:
     """The length of a header without a mask, by its second byte."""
     size = second & LENGTH
@@ -54,7 +54,7 @@ def header_bytes(second: int) -> int:
     return 4 if size == IN_TWO_BYTES else 2
 
 
-@compiled("int64(int64, int64)")
+@compiled("int64(int64, int64)", late=True)
 def payload_bytes(at: int, second: int) -> int:
     """The length of the payload of the frame that begins at an address; 2**61 and a bit for anything longer."""
     size = second & LENGTH
@@ -65,7 +65,7 @@ def payload_bytes(at: int, second: int) -> int:
     return sixteen_bits(at + 2) if size == IN_TWO_BYTES else size
 
 
-@compiled("boolean(int64, int64, int64, int64)")
+@compiled("boolean(int64, int64, int64, int64)", late=True)
 def is_legal(first: int, second: int, payload: int, fragments: int) -> bool:
     """Whether a server may send this frame.
 

@@ -42,7 +42,7 @@ _FOUR_BYTES: Final = (1 << 32) - 1
 _FIVE_BYTES: Final = (1 << 40) - 1
 
 
-@compiled("int64(int64)")
+@compiled("int64(int64)", late=True)
 def key_end(at: int) -> int:
     """Behind a key and its colon. An escape in a key is left: it might spell one that matters."""
     if byte(at) == _QUOTE:
@@ -52,7 +52,7 @@ def key_end(at: int) -> int:
     return LEFT
 
 
-@compiled("int64(int64)")
+@compiled("int64(int64)", late=True)
 def _string_end(at: int) -> int:
     """Behind a string, escapes included."""
     at = string_end(at + 1)
@@ -63,7 +63,7 @@ def _string_end(at: int) -> int:
     return at + 1 if byte(at) == _QUOTE else LEFT
 
 
-@compiled("int64(int64)")
+@compiled("int64(int64)", late=True)
 def _number_end(at: int) -> int:
     """Behind a number: no leading zero, and a digit on both sides of a point."""
     at += byte(at) == _MINUS
@@ -84,7 +84,7 @@ def _number_end(at: int) -> int:
     return end
 
 
-@compiled("int64(int64)")
+@compiled("int64(int64)", late=True)
 def _scalar_end(at: int) -> int:
     """Behind a string, a number, `true`, `false` or `null`."""
     first = byte(at)
@@ -99,7 +99,7 @@ def _scalar_end(at: int) -> int:
     return LEFT
 
 
-@compiled("int64(int64)")
+@compiled("int64(int64)", late=True)
 def any_value_end(at: int) -> int:
     """Behind any value, however nested: a bit for each level tells objects from arrays."""
     depth = objects = 0
@@ -129,7 +129,7 @@ def any_value_end(at: int) -> int:
             return LEFT
 
 
-@compiled("int64(int64)")
+@compiled("int64(int64)", late=True)
 def value_end(at: int) -> int:
     """Behind any value. Plain strings and short whole numbers, nearly all there is, are stepped over at once."""
     first = byte(at)

@@ -48,7 +48,7 @@ _TIME_MS_MAX: Final = (MAX_EVENT_NS - 1) // _NS_PER_MS
 _TIME_DIGITS_MAX: Final = 13
 
 
-@compiled("int64(int64)")
+@compiled("int64(int64)", late=True)
 def _whole_digits(at: int) -> int:
     """How many digits a string of digits with at most one point has before it; 0 if it is none."""
     whole = digit_run(at + 1)
@@ -57,7 +57,7 @@ def _whole_digits(at: int) -> int:
     return whole
 
 
-@compiled("int64(int64, int64)")
+@compiled("int64(int64, int64)", late=True)
 def _places(at: int, whole: int) -> int:
     """How many digits it has behind the point, or `NOT_READ`."""
     end = at + 1 + whole
@@ -70,7 +70,7 @@ def _places(at: int, whole: int) -> int:
     return places if byte(end) == _MARK and whole + places <= _DIGITS_MAX else NOT_READ
 
 
-@compiled("int64(int64, int64, int64)")
+@compiled("int64(int64, int64, int64)", late=True)
 def _digits(at: int, whole: int, places: int) -> int:
     """All its digits as one whole number."""
     digits = number(at + 1, whole)
@@ -79,7 +79,7 @@ def _digits(at: int, whole: int, places: int) -> int:
     return digits
 
 
-@compiled("float64(int64)")
+@compiled("float64(int64)", late=True)
 def decimal(at: int) -> float:
     """The number in a string of digits with at most one point, or a negative one.
 
@@ -93,7 +93,7 @@ def decimal(at: int) -> float:
     return digits / np.float64(_TENS[places]) if digits <= _EXACT_MAX else np.float64(NOT_READ)
 
 
-@compiled("float64(int64)")
+@compiled("float64(int64)", late=True)
 def rate(at: int) -> float:
     """The fraction between -1 and 1 in such a string, of either sign, or `NO_RATE`."""
     is_negative = byte(at + 1) == _MINUS
@@ -108,7 +108,7 @@ def rate(at: int) -> float:
     return -magnitude if is_negative else magnitude
 
 
-@compiled("int64(int64)")
+@compiled("int64(int64)", late=True)
 def scaled_price(at: int) -> int:
     """The price in such a string, in whole numbers of 1e-8, or a negative number.
 
@@ -123,7 +123,7 @@ def scaled_price(at: int) -> int:
     return digits * scale if digits <= _EXACT_MAX // scale else NOT_READ
 
 
-@compiled("int64(int64)")
+@compiled("int64(int64)", late=True)
 def number_end(at: int) -> int:
     """Behind a string that `decimal` or `scaled_price` has read."""
     end = at + 1 + digit_run(at + 1)
@@ -132,7 +132,7 @@ def number_end(at: int) -> int:
     return end + 1
 
 
-@compiled("int64(int64)")
+@compiled("int64(int64)", late=True)
 def update_id(at: int) -> int:
     """An id: a whole number of at most sixteen digits, or a negative number."""
     run = digit_run(at)
@@ -141,7 +141,7 @@ def update_id(at: int) -> int:
     return number(at, run)
 
 
-@compiled("int64(int64)")
+@compiled("int64(int64)", late=True)
 def event_time_ms(at: int) -> int:
     """A time that a TICK can hold, or a negative number."""
     run = digit_run(at)

@@ -29,7 +29,7 @@ _SPREAD: Final = 0x1E3779B97F4A7C15
 """An odd number without a pattern, from the golden ratio's digits (Knuth's multiplicative hashing)."""
 
 
-@compiled("int64(int64, int64)")
+@compiled("int64(int64, int64)", late=True)
 def _word_of_name(at: int, length: int) -> int:
     """The first eight bytes of what is left of a name; zeros behind its end."""
     if length >= 8:
@@ -37,7 +37,7 @@ def _word_of_name(at: int, length: int) -> int:
     return word(at) & ((1 << 8 * max(length, 0)) - 1)
 
 
-@compiled("int64(int64, int64, int64, int64)")
+@compiled("int64(int64, int64, int64, int64)", late=True)
 def _row_of(rows: int, mask: int, at: int, length: int) -> int:
     """The address of the row that holds the name, or of the free row where it belongs."""
     first = _word_of_name(at, length)
@@ -53,7 +53,7 @@ def _row_of(rows: int, mask: int, at: int, length: int) -> int:
         place += 1
 
 
-@compiled("int64(int64, int64, int64, int64)")
+@compiled("int64(int64, int64, int64, int64)", late=True)
 def find_symbol(rows: int, mask: int, at: int, length: int) -> int:
     """The index of the symbol whose name stands at an address, or `STRANGER`.
 

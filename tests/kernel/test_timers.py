@@ -272,4 +272,4 @@ def test_timers_forget_cancelled_ones() -> None:
     for _ in range(10_000):
         Timer(timers, Beat.ONCE, 60.0, lambda _: Delivery.OK, lambda: None).cancel()
     assert len(timers) == 0
-    assert len(timers._heap) < 200
+    assert len(timers.heap) < 200

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from aegis.errors import Broken
-from aegis.market.book import LEVEL, LEVELS, THIN, Book
+from aegis.market.book import LEVEL, LEVELS, THIN
 from aegis.market.book_top import BOOK_TOP, PRICE_ONE, SHOWN, BookTop, BookTops, top_of
+from aegis.market.order_book import Book
 
 Row = tuple[int, float]
 Side = dict[int, float]

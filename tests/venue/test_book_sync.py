@@ -12,7 +12,7 @@ from aegis.venue.binance_market import DepthUpdate
 from aegis.venue.book_sync import KEPT_MAX, TABLE, Action, Happening, Kept, Phase
 
 WITH_BOOK = {Phase.LIVE, Phase.RENEWING, Phase.PAUSED}
-ON_ITS_WAY = {Phase.ASKED, Phase.RENEWING}
+ON_ITS_WAY = (Phase.ASKED, Phase.RENEWING)
 
 
 def change(previous_id: int, last_id: int) -> DepthUpdate:

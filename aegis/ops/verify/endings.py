@@ -27,7 +27,7 @@ _ORDERLY_S: Final = 15.0
 """A run that is interrupted cancels, closes what it holds, compares and seals."""
 _KILLED_S: Final = 3.0
 _POLL_S: Final = 0.01
-_WORKER, _EXCHANGE = "aegis.actors.feed_worker", "exchange"
+_WORKER, _EXCHANGE = "aegis.actors.feed_process", "exchange"
 HOWS: Final = ("SIGINT", "SIGKILL of main", "SIGKILL of the worker", "SIGKILL of the exchange")
 
 

@@ -13,7 +13,6 @@ from aegis.errors import AegisError, Refused
 from aegis.kernel.clock import SystemClock
 from aegis.kernel.dispatcher import Dispatcher
 from aegis.ops.compiling import compile_kernels
-from aegis.ops.run import load_everything
 from aegis.ops.verify import lines
 from aegis.ops.verify.endings import HOWS, measure_ending
 from aegis.ops.verify.lines import Line, unmeasured
@@ -98,9 +97,8 @@ async def verify(parts: Sequence[str], load_s: float, tell: Tell) -> list[Line]:
 
     What keeps a part from being measured becomes a line that does not hold.
     """
-    compile_kernels(
-        load_everything
-    )  # before anything is timed, and before a process needs it that is waited for
+    # Before anything is timed, and before a process needs it that is waited for.
+    await compile_kernels()
     found: list[Line] = []
     async for line in _measured(parts, load_s):
         tell(line)
