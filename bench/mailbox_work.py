@@ -317,6 +317,14 @@ async def kernel_wake(rally: int) -> float:
     return spent / (2 * rally - 1)
 
 
+async def trio_checkpoint(turns: int) -> float:
+    """One turn of the loop with one task: no task can be woken for less."""
+    begin = now_ns()
+    for _ in range(turns):
+        await trio.lowlevel.checkpoint()
+    return (now_ns() - begin) / turns
+
+
 async def channel_wake(rally: int) -> float:
     """One way between two tasks that wait for each other on memory channels."""
     there, back = trio.open_memory_channel[int](1), trio.open_memory_channel[int](1)

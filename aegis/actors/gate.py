@@ -13,10 +13,10 @@ from aegis.actors.delivery import deliver
 from aegis.kernel import Actor, ActorRef, Level, Priority, on
 from aegis.kernel.bus import Bus
 from aegis.messages import Approved, ClosePositions, Halt, OrderChanged, Record, Report, Signal
+from aegis.orders.exposure import Exposure
 from aegis.orders.ids import ClientIds
 from aegis.orders.instrument import Instrument
 from aegis.orders.limits import (
-    Exposure,
     Limits,
     Reason,
     Refusal,
@@ -106,7 +106,7 @@ class Gate(Actor):
             return Refusal(Reason.HALTED, self._halted)
         instrument = self._instruments[signal.symbol]
         price = Decimal(repr(signal.price))
-        self._exposure.marks[signal.symbol] = price
+        self._exposure.value_at(signal.symbol, price)
         stop = target = None
         if signal.side is not None:
             stop = instrument.passive_price(signal.side, Decimal(repr(signal.stop)))
@@ -138,9 +138,10 @@ class Gate(Actor):
     async def follow(self, changed: OrderChanged) -> None:
         """Keep the exposure true."""
         self._exposure.reserve(changed.symbol, changed.client_id, changed.signed_remaining)
-        self._exposure.positions[changed.symbol] = changed.position.quantity
-        if changed.position.quantity:  # a position that was adopted has had no signal yet
-            self._exposure.marks.setdefault(changed.symbol, changed.position.entry_price)
+        self._exposure.hold(changed.symbol, changed.position.quantity)
+        if changed.position.quantity and not self._exposure.mark(changed.symbol):
+            # A position that was adopted has had no signal yet.
+            self._exposure.value_at(changed.symbol, changed.position.entry_price)
 
     @on(Halt)
     async def halt(self, order: Halt) -> None:

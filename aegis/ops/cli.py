@@ -306,6 +306,7 @@ def _trade(options: Any, *, as_json: bool) -> dict[str, Any] | None:
         screen = Silent()
     elif console.is_terminal:
         screen = LiveScreen(console, f"AEGIS {options.mode} on {options.config.venue.name}")
+    sys.setswitchinterval(0.0005)
     summary = trio.run(run_engine, options, screen, restrict_keyboard_interrupt_to_checkpoints=True)
     if summary is None:
         raise _StoppedAtOnce

@@ -1,8 +1,7 @@
 """The limits: what turns a wish to trade into a ticket, or into a refusal with its reason.
 
 Pure: a judgement is a function of the wish, the limits, the exposure and the age of the data. A `Ticket` is made
-nowhere else, so an order that was not judged cannot be expressed. Exposure counts what is held *and* what may
-still fill, the orders whose fate is unknown included: it may be too high, never too low.
+nowhere else, so an order that was not judged cannot be expressed.
 """
 
 from __future__ import annotations
@@ -14,10 +13,11 @@ from enum import Enum
 import attrs
 from attrs.validators import gt
 
+from aegis.orders.exposure import Exposure
 from aegis.orders.instrument import Instrument, Side
 from aegis.orders.order import Ticket
 
-__all__ = ["Exposure", "Limits", "Reason", "Refusal", "Wish", "closing_tickets", "judge"]
+__all__ = ["Limits", "Reason", "Refusal", "Wish", "closing_tickets", "judge"]
 
 ZERO = Decimal(0)
 
@@ -75,46 +75,6 @@ class Wish:
     data_age_us: int
     target_price: Decimal | None = None
     strategy: str = ""
-
-
-@attrs.define
-class Exposure:
-    """What is held and what may still be added, by symbol; the Gate's own copy, told by the Executor."""
-
-    positions: dict[str, Decimal] = attrs.Factory(dict)
-    working: dict[str, dict[str, Decimal]] = attrs.Factory(dict)
-    """Signed remaining quantity by symbol and client id (or reservation) of every order that may still fill."""
-    marks: dict[str, Decimal] = attrs.Factory(dict)
-    """The price of a symbol's last signal, or of its entry: positions elsewhere are valued at it."""
-
-    def position(self, symbol: str) -> Decimal:
-        """The signed quantity held."""
-        return self.positions.get(symbol, ZERO)
-
-    def is_working(self, symbol: str) -> bool:
-        """Whether an order of the symbol may still fill."""
-        return bool(self.working.get(symbol))
-
-    def worst_case(self, symbol: str) -> Decimal:
-        """The largest absolute quantity that may be held once the open orders have done their worst."""
-        held = self.position(symbol)
-        orders = self.working.get(symbol, {}).values()
-        longest = held + sum((q for q in orders if q > 0), ZERO)
-        shortest = held + sum((q for q in orders if q < 0), ZERO)
-        return max(abs(longest), abs(shortest))
-
-    def gross_notional(self, without: str) -> Decimal:
-        """The worst-case value of every symbol but one, at the last prices."""
-        symbols = (set(self.positions) | set(self.working)) - {without}
-        return sum((self.worst_case(s) * self.marks.get(s, ZERO) for s in symbols), ZERO)
-
-    def reserve(self, symbol: str, key: str, signed_remaining: Decimal) -> None:
-        """Count an order's remaining quantity; 0 releases it."""
-        orders = self.working.setdefault(symbol, {})
-        if signed_remaining == 0:
-            orders.pop(key, None)
-        else:
-            orders[key] = signed_remaining
 
 
 def judge(
@@ -226,9 +186,9 @@ def closing_tickets(
 ) -> list[Ticket | Refusal]:
     """Reduce-only tickets that make the account flat: for the end of a run, allowed even when halted."""
     tickets = []
-    for symbol, held in sorted(exposure.positions.items()):
+    for symbol, held in sorted(exposure.held()):
         if held != 0 and symbol in instruments:  # what is not ours to trade is not ours to close
-            wish = Wish(0, symbol, None, exposure.marks.get(symbol, ZERO), None, 0)
+            wish = Wish(0, symbol, None, exposure.mark(symbol), None, 0)
             tickets.append(_closing_ticket(wish, instruments[symbol], held, ("reduces",)))
     return tickets
 

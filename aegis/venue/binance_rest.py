@@ -16,12 +16,13 @@ import numpy as np
 import trio
 from numpy.typing import NDArray
 
-from aegis.errors import Refused, Unavailable
+from aegis.errors import Refused, Unavailable, Unknown
 from aegis.kernel.clock import Clock
 from aegis.orders.instrument import Instrument, plain
 from aegis.orders.order import Ticket, Trade
 from aegis.venue import binance_rows, outcome
 from aegis.venue.klines import KLINES_MAX, interval_name, kline_bars, kline_weight
+from aegis.venue.order_wire import OrderWire
 from aegis.venue.port import AccountView, OrderView, Placed
 from aegis.venue.signing import Credentials, encode
 from aegis.venue.throttle import Throttle
@@ -33,6 +34,8 @@ CUTOFF_MARGIN_MS: Final = 10_000 + 2_000
 """The exchange gives up a call after 10 s; two more for what nobody wrote down (reliability §0.3)."""
 _NS_PER_MS: Final = 1_000_000
 _CLOSE_S: Final = 1.0
+_WARM: Final = 8
+"""Connections that are open before the first order."""
 _WEIGHT_PAUSE_S: Final = 0.1
 
 T = TypeVar("T")
@@ -57,13 +60,17 @@ class BinanceRest:
             timeout=httpx.Timeout(timeout_s, connect=5.0),
             trust_env=False,
         )
+        key = {"x-mbx-apikey": credentials.key}
+        self._wire = OrderWire(base_url, key, clock, timeout_s=timeout_s)
 
     async def __aenter__(self) -> Self:
+        await self._wire.warm(_WARM)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close the connections, whatever is going on around."""
         with trio.move_on_after(_CLOSE_S, shield=True):
+            await self._wire.aclose()
             await self._http.aclose()
 
     def exchange_ms(self) -> int:
@@ -108,15 +115,14 @@ class BinanceRest:
         if not self._orders.take(self.exchange_ms(), urgent=ticket.reduce_only):
             throttled = outcome.Unavailable("our own order throttle is empty")
             return Placed(throttled, self._clock.monotonic_ns(), cutoff_ms)
-        url = f"/fapi/v1/order?{self._sign(params)}"
-        on_the_wire = _Departure(self._clock)
-        placed = await self._mutate("POST", url, on_the_wire)
-        return Placed(placed, on_the_wire.sent_ns, cutoff_ms)
+        placed, sent_ns = await self._mutate("POST", f"/fapi/v1/order?{self._sign(params)}")
+        return Placed(placed, sent_ns, cutoff_ms)
 
     async def cancel(self, symbol: str, client_id: str) -> outcome.Outcome:
         """Ask to cancel an order."""
         query = self._sign({"symbol": symbol, "origClientOrderId": client_id})
-        return await self._mutate("DELETE", f"/fapi/v1/order?{query}")
+        cancelled, _ = await self._mutate("DELETE", f"/fapi/v1/order?{query}")
+        return cancelled
 
     async def find(self, symbol: str, client_id: str) -> OrderView | None:
         """The order of that client id, or None where the exchange shows none."""
@@ -178,26 +184,24 @@ class BinanceRest:
         timed = {**params, "recvWindow": RECV_WINDOW_MS, "timestamp": self.exchange_ms()}
         return self._credentials.signed(timed)
 
-    async def _mutate(
-        self, method: str, url: str, departure: _Departure | None = None
-    ) -> outcome.Outcome:
-        """A request that changes something: every way to fail is an outcome."""
-        watched = {} if departure is None else {"trace": departure.note}
+    async def _mutate(self, method: str, target: str) -> tuple[outcome.Outcome, int]:
+        """A request that changes something: every way to fail is an outcome. Beside it, when the request left."""
+        asked_ns = self._clock.monotonic_ns()
         try:
-            response = await self._http.request(method, url, extensions=watched)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as why:
-            return outcome.Unavailable(f"nothing was sent: {why!r}")
-        except httpx.HTTPError as why:
-            return outcome.Unknown(f"{type(why).__name__} after bytes may have been sent")
-        self._follow_headers(response)
-        return outcome.classify(response.status_code, response.content)
+            reply = await self._wire.request(method, target)
+        except Unavailable as why:
+            return outcome.Unavailable(str(why)), asked_ns
+        except Unknown as why:
+            return outcome.Unknown(str(why)), asked_ns
+        self._follow_headers(reply.headers)
+        return outcome.classify(reply.status, reply.body), reply.sent_ns
 
-    def _follow_headers(self, response: httpx.Response) -> None:
+    def _follow_headers(self, headers: Mapping[str, str]) -> None:
         for name, throttle in (
             ("x-mbx-order-count-10s", self._orders),
             ("x-mbx-used-weight-1m", self._weight),
         ):
-            used = response.headers.get(name, "")
+            used = headers.get(name, "")
             if used.lstrip("-").isdigit():
                 throttle.correct(int(used))
 
@@ -214,7 +218,7 @@ class BinanceRest:
             response = await self._http.request(method, url)
         except httpx.HTTPError as why:
             raise Unavailable(f"{method} {path}: {type(why).__name__}") from None
-        self._follow_headers(response)
+        self._follow_headers(response.headers)
         if response.status_code == 200:
             return response.content
         answer = outcome.classify(response.status_code, response.content)
@@ -223,19 +227,6 @@ class BinanceRest:
                 raise _NoSuchOrder
             raise Refused(f"{method} {path}: {answer.code} {answer.message}")
         raise Unavailable(f"{method} {path}: HTTP {response.status_code}")
-
-
-class _Departure:
-    """When a request left: once all of it was given to the system, or when it was to be sent if that is not known."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self.sent_ns = clock.monotonic_ns()
-
-    async def note(self, event: str, _: Mapping[str, object]) -> None:
-        """Take an event of the HTTP library."""
-        if event == "http11.send_request_headers.complete":  # an order has no body
-            self.sent_ns = self._clock.monotonic_ns()
 
 
 def _server_ms(body: bytes) -> int:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aegis.orders.exposure import Exposure
 from aegis.orders.instrument import Instrument, Side
-from aegis.orders.limits import Exposure, Limits, Reason, Refusal, Wish, closing_tickets, judge
+from aegis.orders.limits import Limits, Reason, Refusal, Wish, closing_tickets, judge
 from aegis.orders.order import Ticket
 
 BTC = Instrument(
@@ -31,7 +32,9 @@ def verdict(wish: Wish = LONG, exposure: Exposure | None = None, **limits: Any) 
 
 
 def holding(quantity: str) -> Exposure:
-    return Exposure(positions={"BTCUSDT": Decimal(quantity)})
+    exposure = Exposure()
+    exposure.hold("BTCUSDT", Decimal(quantity))
+    return exposure
 
 
 def reason(given: Ticket | Refusal) -> Reason:
@@ -109,7 +112,8 @@ def test_limits_let_an_exit_pass_on_stale_data() -> None:
 
 def test_limits_gross_counts_what_other_symbols_may_become() -> None:
     """Orders elsewhere that may still fill use up the gross limit before they do."""
-    exposure = Exposure(marks={"ETHUSDT": Decimal(2000)})
+    exposure = Exposure()
+    exposure.value_at("ETHUSDT", Decimal(2000))
     exposure.reserve("ETHUSDT", "aegis-1-1", Decimal(-5))
     assert (
         reason(verdict(exposure=exposure, gross_notional_max=Decimal(10_999))) is Reason.MAX_GROSS
@@ -117,22 +121,10 @@ def test_limits_gross_counts_what_other_symbols_may_become() -> None:
     assert isinstance(verdict(exposure=exposure, gross_notional_max=Decimal(11_000)), Ticket)
 
 
-@given(st.lists(st.integers(-50, 50), max_size=8), st.integers(-50, 50))
-def test_exposure_never_understates(orders: list[int], held: int) -> None:
-    """Whichever subset of the open orders fills, the worst case was at least that."""
-    exposure = Exposure(positions={"X": Decimal(held)})
-    for number, quantity in enumerate(orders):
-        exposure.reserve("X", str(number), Decimal(quantity))
-    worst = exposure.worst_case("X")
-    longs = sum(quantity for quantity in orders if quantity > 0)
-    shorts = sum(quantity for quantity in orders if quantity < 0)
-    assert worst == max(abs(held + longs), abs(held + shorts))
-    assert worst >= abs(held + sum(orders))
-
-
 def test_closing_tickets_flatten_every_position() -> None:
     """The end of a run needs one reduce-only order a position, and none for what is flat."""
-    exposure = Exposure(positions={"BTCUSDT": Decimal("-0.5"), "ETHUSDT": Decimal(0)})
+    exposure = holding("-0.5")
+    exposure.hold("ETHUSDT", Decimal(0))
     (ticket,) = closing_tickets(exposure, {"BTCUSDT": BTC})
     assert isinstance(ticket, Ticket)
     assert (ticket.side, ticket.quantity, ticket.reduce_only) == (Side.BUY, Decimal("0.500"), True)
