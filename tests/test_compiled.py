@@ -5,12 +5,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import trio
 
 from aegis import kernel_cache
-from aegis.errors import Broken
+from aegis.errors import Broken, Unavailable
 from aegis.kernel.clock import ManualClock
+from aegis.kernel.process import own_children
 from aegis.kernel_cache import cache_folder, count_kernels, is_warm, mark_warm
-from aegis.ops.compiling import Progress
+from aegis.ops.compiling import Progress, compile_kernels
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +96,93 @@ def test_progress_is_said_about_once_a_second() -> None:
         ("compiling", {"kernel": "kernel 2", "number": 3, "of_about": 3}),
         ("compiled", {"kernels": 4, "seconds": 1.8}),
     ]
+
+
+@pytest.fixture
+def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of modules that a compiler can be told to import."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.processes
+async def test_parts_are_compiled_side_by_side(
+    parts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each by a process of its own; afterwards the cache holds everything, and nothing is done twice."""
+    for name in ("one", "two"):
+        (parts / f"part_{name}.py").write_text(
+            "from aegis.compiled import compiled\n"
+            f"@compiled('int64(int64)')\ndef {name}(x):\n    return x\n"
+        )
+    await compile_kernels([["part_one"], ["part_two"]])
+    assert is_warm()
+    assert list(cache_folder().rglob("*.nbi"))
+    assert "'kernels': 2" in capsys.readouterr().out.replace("kernels=2", "'kernels': 2")
+    await compile_kernels([["no_such_module"]])
+
+
+@pytest.mark.processes
+async def test_part_that_does_not_compile_is_an_error(parts: Path) -> None:
+    """And the cache is not taken for whole: the next start tries again."""
+    (parts / "part_wrong.py").write_text("raise SystemExit(3)\n")
+    with pytest.RaisesGroup(
+        pytest.RaisesExc(Unavailable, match="part_wrong could not be compiled")
+    ):
+        await compile_kernels([["part_wrong"]])
+    assert not is_warm()
+
+
+@pytest.mark.processes
+async def test_compiling_can_be_stopped(parts: Path) -> None:
+    """Whoever does not want to wait does not have to, and no compiler goes on without him."""
+    (parts / "part_slow.py").write_text("print('begun', flush=True)\nimport time\ntime.sleep(60)\n")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(compile_kernels, [["part_slow"]])
+        while not own_children():
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    assert not own_children()
+    assert not is_warm()
+
+
+@pytest.mark.processes
+def test_late_kernel_is_loaded_when_it_is_needed(tmp_path: Path) -> None:
+    """For its one signature, whether Python calls it or a new kernel does; until then it costs nothing."""
+    module = tmp_path / "late_kernels.py"
+    module.write_text(
+        "import sys\n"
+        "from aegis.compiled import compiled, entry_point, watch_compiling\n"
+        "from aegis.kernel_cache import mark_warm\n"
+        "loaded = []\n"
+        "with watch_compiling(lambda name: loaded.append(name.partition('.')[2])):\n"
+        "    @compiled('int64(int64)', late=True)\n"
+        "    def inner(x):\n        return x + 1\n"
+        "    @compiled('int64(int64)', late=True)\n"
+        "    def other(x):\n        return x - 1\n"
+        "    first = list(loaded)\n"
+        "    assert entry_point(other)(1) == 0\n"
+        "    second = list(loaded)\n"
+        "    @compiled(sys.argv[1])\n"
+        "    def outer(x):\n        return inner(x)\n"
+        "    assert outer(1) == 2\n"
+        "mark_warm()\n"
+        "print(first, second, loaded, inner.nopython_signatures)\n"
+    )
+    cold, warm = (
+        subprocess.run(
+            [sys.executable, module, signature],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout.strip()
+        for signature in ("int64(int64)", "int64(uint8)")
+    )
+    eager = "['inner', 'other']"
+    inner_only = "[(int64,) -> int64]"
+    assert cold == f"{eager} {eager} ['inner', 'other', 'outer'] {inner_only}"
+    assert warm == f"[] ['other'] ['other', 'outer', 'inner'] {inner_only}"
 
 
 @pytest.mark.processes

@@ -16,6 +16,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -40,7 +41,10 @@ CREATE TRIGGER IF NOT EXISTS events_are_final BEFORE UPDATE ON events
 CREATE TRIGGER IF NOT EXISTS events_are_kept BEFORE DELETE ON events
     BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 """
-_INSERT: Final = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)"
+_COLUMNS: Final = 6
+_ROWS_MAX: Final = 64
+"""Rows of one statement. Each statement gives the GIL away and waits for it again, which beside a busy loop takes longer
+than writing a row."""
 _SELECT: Final = "SELECT seq, run, wall_ns, kind, body, hash FROM events ORDER BY seq"
 _APPLICATION_ID: Final = (
     0x41454749  # "AEGI": so that another program's database is not taken for a journal
@@ -72,6 +76,13 @@ class Row:
         values = msgspec.json.decode(self.body)
         check(isinstance(values, dict), "a journal body is a JSON object")
         return dict(values)
+
+
+@cache
+def _insert_statement(values: int) -> str:
+    row = f"({', '.join('?' * _COLUMNS)})"
+    rows = ", ".join([row] * (values // _COLUMNS))
+    return f"INSERT INTO events VALUES {rows}"  # noqa: S608  # question marks, nothing else
 
 
 def _hash(previous: bytes, seq: int, run: int, wall_ns: int, kind: str, body: bytes) -> bytes:
@@ -126,21 +137,31 @@ class Journal:
         """
         check(not self.sealed, "nothing is written after the journal is sealed")
         check(bool(entries), "an append has entries")
-        rows, head, seq = [], self.head, self.events
+        values: list[object] = []
+        head, seq = self.head, self.events
         for entry in entries:
             seq += 1
             body = msgspec.json.encode(entry.body, order="sorted")
             head = _hash(head, seq, self.run, wall_ns, entry.kind, body)
-            rows.append((seq, self.run, wall_ns, entry.kind, body, head))
+            values += (seq, self.run, wall_ns, entry.kind, body, head)
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany(_INSERT, rows)
-            self._connection.execute("COMMIT")
+            self._insert(values)
         except sqlite3.Error as why:
             self.sealed = True
             raise Broken(f"{self.path}: the journal could not be written: {why}") from why
         self.head, self.events = head, seq
         return seq
+
+    def _insert(self, values: list[object]) -> None:
+        """Write rows in one transaction: that of the one statement, where it is one."""
+        if len(values) <= _ROWS_MAX * _COLUMNS:
+            self._connection.execute(_insert_statement(len(values)), values)
+            return
+        self._connection.execute("BEGIN IMMEDIATE")
+        for begin in range(0, len(values), _ROWS_MAX * _COLUMNS):
+            some = values[begin : begin + _ROWS_MAX * _COLUMNS]
+            self._connection.execute(_insert_statement(len(some)), some)
+        self._connection.execute("COMMIT")
 
     def rows(self) -> Iterator[Row]:
         """Everything in it, in order."""

@@ -30,6 +30,15 @@ def test_journal_gives_back_what_was_written(tmp_path: Path) -> None:
     assert verify(tmp_path / "j.db") == (5, rows[-1].hash.hex())
 
 
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 200])
+def test_journal_takes_a_group_of_any_size(tmp_path: Path, count: int) -> None:
+    """All of it or nothing, in its order, in as many statements as it takes."""
+    journal = Journal(tmp_path / "j.db")
+    journal.append([Entry("note", {"number": number}) for number in range(count)], wall_ns=1)
+    journal.close()
+    assert [row.decoded()["number"] for row in read_rows(tmp_path / "j.db")] == list(range(count))
+
+
 def test_journal_counts_its_runs(tmp_path: Path) -> None:
     """Each opening is a run of its own: the epoch of its order ids."""
     for run in (1, 2, 3):
