@@ -7,6 +7,7 @@ turns an accidental new specialisation into an immediate error instead of a stal
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
@@ -48,7 +49,9 @@ def compiled(
         if not is_late:
             _tell_watchers(function)
         with _own_cache():
-            compile_it = numba.njit(*signatures, cache=True, nogil=nogil, error_model="numpy")
+            # What was not imported, but run from a text, could not be found again for what the cache holds of it.
+            kept = inspect.getmodule(function) is not None
+            compile_it = numba.njit(*signatures, cache=kept, nogil=nogil, error_model="numpy")
             kernel = compile_it(function)
         if is_late:
             _put_off(kernel, signature)

@@ -283,9 +283,11 @@ class Report:
 
 @message(Priority.INGEST)
 class Record:
-    """→ Scribe: write this down within 5 ms."""
+    """→ Scribe: write this down within 5 ms, or a note within 50."""
 
     entries: tuple[Entry, ...]
+    is_note: bool = False
+    """Nothing is decided by it, now or after a crash: a verdict that changed nothing."""
 
 
 @message(Priority.EXECUTION)

@@ -176,4 +176,4 @@ class Gate(Actor):
             "strategy": signal.strategy,
             **more,
         }
-        deliver(self._scribe, Record((Entry(kind, body),)))
+        deliver(self._scribe, Record((Entry(kind, body),), is_note=True))

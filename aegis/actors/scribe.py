@@ -16,6 +16,9 @@ __all__ = ["Scribe", "ScribeReport"]
 
 GROUP_S = 0.005
 """What is not urgent is written in groups, at most this late."""
+NOTES_S = 0.05
+"""Notes may be as late as this. There are hundreds a second where 300 symbols are traded, and an intent has to wait for a
+group that is being written."""
 
 
 @attrs.frozen
@@ -35,7 +38,7 @@ class _Flush:
 class Scribe(Actor):
     """Writes events to the journal, durably, off the loop.
 
-    Receives: `RecordNow` (an intent: on disk before the answer), `Record` (within 5 ms, in groups), `Seal`.
+    Receives: `RecordNow` (an intent: on disk before the answer), `Record` (within 5 ms, notes within 50, in groups), `Seal`.
     Sends: nothing.
     Owns: the journal and the thread call that commits to it.
     When it dies: the engine stops. An engine that cannot write down what it does must not do it.
@@ -50,6 +53,8 @@ class Scribe(Actor):
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._waiting: list[Entry] = []
+        self._is_due = False
+        """Something waits that is no note."""
 
     async def stopping(self, reason: object) -> None:
         """Write what is left; the journal itself is closed by whoever opened it."""
@@ -65,9 +70,12 @@ class Scribe(Actor):
 
     @on(Record)
     async def record(self, request: Record) -> None:
-        """Put it into the group that is written next."""
-        if not self._waiting:
+        """Put it into the group that is written next: everything keeps its order."""
+        if not request.is_note and not self._is_due:
+            self._is_due = True
             self.ctx.after("flush", GROUP_S, _Flush())
+        elif not self._waiting:
+            self.ctx.after("flush", NOTES_S, _Flush())
         self._waiting.extend(request.entries)
 
     @on(_Flush)
@@ -94,6 +102,7 @@ class Scribe(Actor):
 
     async def _write(self) -> None:
         entries, self._waiting = self._waiting, []
+        self._is_due = False
         if entries:
             before = self._journal.events
             await self.ctx.offload(self._journal.append, entries, self.ctx.clock.wall_ns())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -236,6 +237,8 @@ def test_addresses_of_other_kinds_are_refused(url: str) -> None:
 
 async def test_orders_go_through_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As they do live: the same connection, encrypted, is used again, and its time of sending is known."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     new = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
     names = "-subj /CN=localhost -addext subjectAltName=DNS:localhost"

@@ -1,0 +1,84 @@
+"""The Scribe: what is written when, on the virtual clock and in a real journal."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+from trio.testing import MockClock
+
+from aegis.actors.scribe import Scribe
+from aegis.kernel import ActorRef
+from aegis.kernel.kit import Kit, open_kit
+from aegis.messages import Record, RecordNow
+from aegis.store.journal import Entry, Journal
+
+
+def entry(number: int) -> tuple[Entry]:
+    return (Entry("note", {"number": number}),)
+
+
+@attrs.frozen
+class Desk:
+    """A Scribe, and what its journal holds."""
+
+    kit: Kit
+    scribe: ActorRef
+    journal: Journal
+
+    async def after(self, seconds: float) -> list[int]:
+        """What is durable so much later."""
+        await self.kit.advance(seconds)
+        return [row.decoded()["number"] for row in self.journal.rows()]
+
+
+@asynccontextmanager
+async def open_desk(folder: Path) -> AsyncIterator[Desk]:
+    journal = Journal(folder / "j.db")
+    async with open_kit() as kit:
+        yield Desk(kit, await kit.spawn(Scribe, journal), journal)
+    journal.close()
+
+
+async def test_scribe_writes_within_five_milliseconds(
+    tmp_path: Path, mock_clock: MockClock
+) -> None:
+    """In a group with whatever else has come."""
+    async with open_desk(tmp_path) as desk:
+        desk.scribe.tell(Record(entry(1)))
+        assert await desk.after(0.003) == []
+        desk.scribe.tell(Record(entry(2)))
+        assert await desk.after(0.003) == [1, 2]
+
+
+async def test_scribe_lets_notes_wait_longer(tmp_path: Path, mock_clock: MockClock) -> None:
+    """Hundreds of them a second would be written while an intent has to wait."""
+    async with open_desk(tmp_path) as desk:
+        desk.scribe.tell(Record(entry(1), is_note=True))
+        desk.scribe.tell(Record(entry(2), is_note=True))
+        assert await desk.after(0.045) == []
+        assert await desk.after(0.01) == [1, 2]
+
+
+async def test_scribe_keeps_the_order_of_everything(tmp_path: Path, mock_clock: MockClock) -> None:
+    """What is urgent takes along whatever came before it, notes too."""
+    async with open_desk(tmp_path) as desk:
+        desk.scribe.tell(Record(entry(1), is_note=True))
+        desk.scribe.tell(Record(entry(2)))
+        desk.scribe.tell(Record(entry(3), is_note=True))
+        assert await desk.after(0.006) == [1, 2, 3]
+        desk.scribe.tell(Record(entry(4), is_note=True))
+        await desk.kit.settle()
+        await desk.scribe.ask(RecordNow(entry(5)), timeout=1)
+        assert await desk.after(0) == [1, 2, 3, 4, 5]
+
+
+async def test_scribe_writes_what_is_left_at_its_end(tmp_path: Path, mock_clock: MockClock) -> None:
+    """Notes as well: only a crash loses them."""
+    async with open_desk(tmp_path) as desk:
+        desk.scribe.tell(Record(entry(1), is_note=True))
+        await desk.kit.settle()
+        await desk.scribe.stop()
+        assert await desk.after(0) == [1]
