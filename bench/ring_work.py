@@ -304,10 +304,12 @@ class Lateness:
     def percentile_us(self, percent: float) -> float:
         """A percentile over the undisturbed windows, in us; over all where none was."""
         expect(self.due, 0)
-        windows = self._late_ns[self.WINDOW :].reshape(-1, self.WINDOW)
-        losses = self._losses[: len(windows) + 1]
-        calm = (losses[1:] == losses[:-1]).all(axis=1)
-        calm[1:] &= calm[:-1]
+        windows = self._late_ns.reshape(-1, self.WINDOW)
+        losses = self._losses[: len(windows)]
+        # Each is taken where a window begins: what it has lost is seen where the next one does.
+        lost = (losses[1:] != losses[:-1]).any(axis=1)
+        calm = np.zeros(len(windows), bool)
+        calm[1:-1] = ~lost[1:] & ~lost[:-1]
         times = windows[calm] if calm.any() else windows
         return float(np.percentile(times, percent)) / 1e3
 

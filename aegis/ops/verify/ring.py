@@ -94,12 +94,13 @@ def _calm(arrivals: npt.NDArray[np.void]) -> npt.NDArray[np.float64]:
     """The lateness in us within the windows that nobody disturbed."""
     whole = len(arrivals) // WINDOW
     windows = arrivals[: whole * WINDOW].reshape(whole, WINDOW)
+    # Each side looks where a window begins: what was lost in it is seen where the next one does.
     losses = windows["theirs"][:, -1] + windows["ours"][:, -1]
     caught_up = windows["together"][:, 0] == 1
-    is_calm = np.ones(whole, bool)
+    is_calm = np.zeros(whole, bool)
     disturbed = False
-    for number in range(1, whole):
-        lost = losses[number] != losses[number - 1]
+    for number in range(1, whole - 1):
+        lost = losses[number - 1] != losses[number] or losses[number] != losses[number + 1]
         disturbed = bool(lost or (disturbed and not caught_up[number]))
         is_calm[number] = not disturbed
     late_us: npt.NDArray[np.float64] = windows["late_ns"][is_calm].ravel() / 1e3
