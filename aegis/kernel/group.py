@@ -88,7 +88,15 @@ class Group:
         return group
 
     async def stop(self, reason: object = "stopped") -> None:
-        """Stop the children in order, the last spawned first, then close the group."""
+        """Stop the children in order, the last spawned first, then close the group.
+
+        Raises:
+            Refused: when a member of it calls this, and would wait for its own end; nobody is stopped then.
+        """
+        if self.holds(trio.lowlevel.current_task()):
+            raise Refused(
+                f"a member of {self.name} cannot wait for the group's end: let another stop it"
+            )
         for child in self.children:
             if isinstance(child, Cell) and child.state is State.WAITING:
                 # It has nothing to end, and shall not begin again meanwhile.
@@ -101,6 +109,13 @@ class Group:
             else:
                 await last.ref.stop(reason)
         self._nursery.cancel_scope.cancel(str(reason))
+
+    def holds(self, task: trio.lowlevel.Task) -> bool:
+        """Whether a task is that of an actor in here."""
+        return any(
+            each.holds(task) if isinstance(each, Group) else each.task is task
+            for each in self.children
+        )
 
     async def recover(self, failed: Cell, delay_s: float) -> None:
         """Wait out a restart's backoff; first take those along that begin again with it.

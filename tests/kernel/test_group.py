@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from aegis.errors import Refused
-from aegis.kernel import ALL_FOR_ONE, Actor, Priority, Restart, message, on
+from aegis.kernel import ALL_FOR_ONE, Actor, Group, Priority, Restart, message, on
 from aegis.kernel.kit import open_kit
 
 pytestmark = pytest.mark.trio
@@ -33,6 +33,33 @@ async def test_closed_group_takes_nobody(mock_clock: MockClock) -> None:
         await kit.spawn(Clerk)
     with pytest.raises(Refused, match="kit is closed"):
         await kit.system.group("late")
+
+
+@message(Priority.EXECUTION)
+class Close:
+    group: Group
+
+
+class Insider(Actor):
+    """Tries to close the group that it is in."""
+
+    @on(Close)
+    async def close(self, order: Close) -> str:
+        with pytest.raises(Refused, match="cannot wait for the group's end"):
+            await order.group.stop()
+        return "refused"
+
+
+async def test_group_cannot_be_stopped_from_inside(mock_clock: MockClock) -> None:
+    """A member would wait for itself; that is said before anybody is stopped, from an inner group too."""
+    async with open_kit() as kit:
+        group = await kit.system.group("g")
+        inner = await group.group("inner")
+        insider = await inner.spawn(Insider)
+        clerk = await group.spawn(Clerk)
+        assert await insider.ask(Close(group), timeout=1) == "refused"
+        assert insider.alive
+        assert clerk.alive
 
 
 @message(Priority.EXECUTION)
