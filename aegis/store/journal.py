@@ -50,6 +50,8 @@ _APPLICATION_ID: Final = (
     0x41454749  # "AEGI": so that another program's database is not taken for a journal
 )
 _GENESIS: Final = bytes(32)
+_LOG_BYTES: Final = 1100 * 4120
+"""SQLite begins its log again after 1,000 pages, each with a header of 24 bytes, at the next commit's end."""
 
 
 @attrs.frozen
@@ -110,6 +112,7 @@ class Journal:
                 )
                 undo.callback(self._connection.close)
                 self._prepare()
+                _lay_out(Path(f"{path}-wal"))
                 self.head, self.events, last_run = _walk(self.rows())
             except (sqlite3.Error, OSError) as why:
                 raise Refused(f"{path}: cannot be used as a journal: {why}") from None
@@ -178,6 +181,18 @@ class Journal:
         """Close the file and release the lock."""
         self._connection.close()
         self._lock.close()
+
+
+def _lay_out(log: Path) -> None:
+    """Write zeros where SQLite's log will grow to, up to where it begins again.
+
+    A sync after overwriting takes half of one after growing, and its worst case too: the file system has nothing of its own
+    to write. To SQLite, what lies behind the last frame is no frame.
+    """
+    with log.open("ab") as file:
+        file.write(bytes(max(0, _LOG_BYTES - file.tell())))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _lock(path: Path) -> IO[bytes]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -37,6 +38,27 @@ def test_journal_takes_a_group_of_any_size(tmp_path: Path, count: int) -> None:
     journal.append([Entry("note", {"number": number}) for number in range(count)], wall_ns=1)
     journal.close()
     assert [row.decoded()["number"] for row in read_rows(tmp_path / "j.db")] == list(range(count))
+
+
+def test_journal_survives_with_its_log_laid_out(tmp_path: Path) -> None:
+    """What the files hold at any moment is a whole journal, though the log is mostly zeros, and begins again and again."""
+    journal = Journal(tmp_path / "j.db")
+    size = (tmp_path / "j.db-wal").stat().st_size
+    for number in range(1500):
+        journal.append([Entry("note", {"number": number, "more": "x" * 3000})], wall_ns=number)
+        if number % 250 == 0:  # as if killed here
+            crashed = tmp_path / str(number)
+            crashed.mkdir()
+            for name in ("j.db", "j.db-wal"):
+                shutil.copy(tmp_path / name, crashed / name)
+            reopened = Journal(crashed / "j.db")
+            assert reopened.events == number + 1
+            assert reopened.append([Entry("note", {})], wall_ns=0) == number + 2
+            reopened.close()
+    assert (tmp_path / "j.db-wal").stat().st_size == size
+    journal.seal()
+    journal.close()
+    assert verify(tmp_path / "j.db")[0] == 1500
 
 
 def test_journal_counts_its_runs(tmp_path: Path) -> None:
