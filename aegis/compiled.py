@@ -154,3 +154,6 @@ def forbid_compiling() -> None:
     """From here on a call with unforeseen types is a `TypeError`, not a stall of seconds."""
     for kernel in _kernels:
         kernel.disable_compile()
+    for kernel in _late:
+        # `disable_compile` wants a specialisation to be there; this is what it does.
+        kernel._can_compile = False  # noqa: SLF001

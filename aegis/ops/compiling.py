@@ -14,7 +14,7 @@ import trio
 
 from aegis.errors import Unavailable
 from aegis.kernel.clock import SystemClock
-from aegis.kernel.process import Child
+from aegis.kernel.process import Child, held
 from aegis.kernel_cache import count_kernels, is_warm, mark_warm
 
 __all__ = ["PARTS", "Progress", "compile_kernels"]
@@ -81,13 +81,9 @@ async def compile_kernels(parts: Sequence[Sequence[str]] = PARTS) -> None:
 
 
 async def _compile(part: Sequence[str], progress: Progress) -> None:
-    async with Child([sys.executable, "-m", "aegis.ops.compiler", *part]) as child:
-        try:
-            async for kernel in child.lines:
-                progress.begin(kernel.decode())
-            code = await child.wait()
-        except trio.Cancelled:
-            child.kill()
-            raise
+    async with held(Child([sys.executable, "-m", "aegis.ops.compiler", *part])) as child:
+        async for kernel in child.lines:
+            progress.begin(kernel.decode())
+        code = await child.wait()
     if code != 0:
         raise Unavailable(f"{part[0]} could not be compiled: the compiler ended with code {code}")
