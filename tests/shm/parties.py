@@ -102,6 +102,8 @@ def _say(message: dict[str, Any]) -> None:
 def main() -> None:
     """Load everything, say so, and fork on command."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the parties
+    # A shell starts what it puts into the background with SIGINT ignored, and every child inherits that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with Ring.create(NUMBERED, 2) as ring, ring.writer() as writer, ring.reader("r") as reader:
         assert writer.write(*range(6))
         assert len(reader.take()) == 1
