@@ -60,7 +60,8 @@ class Scripted(Strategy[Script]):
         """Look the close up."""
         wanted = self.parameters.wants.get(view.close)
         if isinstance(wanted, Exception):
-            raise wanted
+            # A new one each time: one that is raised again keeps its old frames, and logs them all.
+            raise type(wanted)(*wanted.args)
         if wanted == "position":
             return Proposal.long(stop=1.0, reason=repr(view.position))
         assert wanted is None or isinstance(wanted, Proposal)
