@@ -151,7 +151,11 @@ class Reader:
     # ---- reading by copying
 
     def take(self, limit: int = _BATCH) -> Records:
-        """New records as an array of its own, empty when there are none."""
+        """New records as an array of its own, empty when there are none.
+
+        Empty, too, when it found only overwritten ones in a call, which is bounded; `poll` then says that there are
+        more.
+        """
         count = max(self.poll(), self.lag)  # in this order: `poll` moves an overtaken reader on
         out: Records = np.empty(min(limit, count), self._geometry.dtype)
         return out[: self.read_into(out)]

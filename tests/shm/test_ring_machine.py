@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -135,7 +137,7 @@ class RingMachine(RuleBasedStateMachine):
 
     @rule(reader=readers)
     def read_all(self, reader: Reader) -> None:
-        while len(records := reader.take()):
+        while len(records := reader.take()) or reader.poll():
             self.has_moved(reader, records)
         self.has_moved(reader, records)
         assert self.place[reader] == self.written or self.spoiled > self.place[reader]
@@ -161,3 +163,17 @@ class RingMachine(RuleBasedStateMachine):
 
 RingMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestRingMachine = RingMachine.TestCase
+
+
+def test_take_is_empty_with_more_behind_what_was_overwritten() -> None:
+    """One call skips a few overwritten records, not any number; `poll` says that it is worth another."""
+    with Ring.create(NUMBER, CAPACITY, first=6) as ring, ring.writer() as writer:
+        writer.write_batch(numbered(0, CAPACITY))
+        writer.write_batch(numbered(CAPACITY, 2))
+        reader = ring.reader("r", start=Start.OLDEST)
+        with contextlib.suppress(InterruptedError), writer.claim(CAPACITY - 1):
+            raise InterruptedError
+        assert len(reader.take()) == 0
+        assert reader.poll() == 1
+        assert reader.take().tolist() == numbered(CAPACITY + 1, 1).tolist()
+        assert (reader.poll(), reader.lost) == (0, CAPACITY - 1)
