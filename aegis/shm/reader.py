@@ -162,7 +162,7 @@ class Reader:
 
     def read_new(self) -> Iterator[np.void]:
         """Yield each record that is there now, one by one; the handiest form and the slowest."""
-        while len(batch := self.take()):
+        while len(batch := self.take()) or self.poll():
             yield from batch
 
     # ---- waiting

@@ -166,14 +166,15 @@ TestRingMachine = RingMachine.TestCase
 
 
 def test_take_is_empty_with_more_behind_what_was_overwritten() -> None:
-    """One call skips a few overwritten records, not any number; `poll` says that it is worth another."""
+    """One call skips a few overwritten records, not any number; `poll` says that there are more, and `read_new` goes on."""
     with Ring.create(NUMBER, CAPACITY, first=6) as ring, ring.writer() as writer:
         writer.write_batch(numbered(0, CAPACITY))
         writer.write_batch(numbered(CAPACITY, 2))
-        reader = ring.reader("r", start=Start.OLDEST)
+        reader, other = (ring.reader(name, start=Start.OLDEST) for name in "ro")
         with contextlib.suppress(InterruptedError), writer.claim(CAPACITY - 1):
             raise InterruptedError
         assert len(reader.take()) == 0
         assert reader.poll() == 1
         assert reader.take().tolist() == numbered(CAPACITY + 1, 1).tolist()
         assert (reader.poll(), reader.lost) == (0, CAPACITY - 1)
+        assert [int(record["number"]) for record in other.read_new()] == [CAPACITY + 1]
