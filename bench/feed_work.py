@@ -22,7 +22,9 @@ from aegis.shm.writer import Writer
 from aegis.venue.admission import Admission, AdmissionRules
 from aegis.venue.fastlane import Lane
 from aegis.venue.fastlane_symbols import SymbolTable
-from aegis.venue.fastlane_transport import Linger, TcpTransport, TlsTransport, Transport
+from aegis.venue.fastlane_transport import TcpTransport, TlsTransport, Transport
+from aegis.venue.idle_reads import read_while_idle
+from aegis.venue.idle_table import NO_LANE
 from aegis.venue.lane_stream import LaneStream
 from bench.feed_server import EPOCH_US, ROUND, SYMBOLS, Address
 from bench.report import expect
@@ -86,8 +88,20 @@ class SteadyLane(Lane):
         self._due = due
         self.looks: list[tuple[int, int, int, int]] = []
 
-    async def take(self, count: int) -> None:
-        await super().take(count)
+    @property
+    def handle(self) -> int:
+        return NO_LANE
+
+    def receive_now(self, fd: int) -> int:
+        count = super().receive_now(fd)
+        self._watch()
+        return count
+
+    def take_now(self, count: int) -> None:
+        super().take_now(count)
+        self._watch()
+
+    def _watch(self) -> None:
         position = self._watched.position
         if position >= (self._due if self.looks else self._due // 10) and len(self.looks) < 2:
             self._look(position)
@@ -113,57 +127,87 @@ def stay_steady(address: Address, count: int) -> Steady:
 
 
 class WatchedLane(Lane):
-    """A lane that notes how many records were in the ring, and when."""
+    """A lane that notes how many records were in the ring, and when: for which all of it has to be received in Python."""
 
     def watch(self, writer: Writer) -> None:
         self._watched = writer
         self.seen: list[tuple[int, int]] = []
 
-    async def take(self, count: int) -> None:
-        await super().take(count)
+    @property
+    def handle(self) -> int:
+        return NO_LANE
+
+    def receive_now(self, fd: int) -> int:
+        came = super().receive_now(fd)
+        self._watch()
+        return came
+
+    def take_now(self, count: int) -> None:
+        super().take_now(count)
+        self._watch()
+
+    def _watch(self) -> None:
         position = self._watched.position
         if position or not self.seen:
             self.seen.append((position, time.monotonic_ns()))
 
 
 def take_by_lane(address: Address, path: str, count: int, *, tls: bool = False) -> Taken:
-    """Take all ticks that the path sends."""
-    is_timed = path.startswith("/paced")
-    capacity = 1 << count.bit_length() if is_timed else _CAPACITY
+    """Take all ticks that the path sends: once to see what it costs, and if they are paced once more to see how late they are."""
+    elapsed_s, cpu_s, late_us = _take(address, path, count, tls=tls, is_watched=True)
+    if not path.startswith("/paced"):
+        return Taken(count, elapsed_s, cpu_s)
+    _, cpu_s, _ = _take(address, path, count, tls=tls, is_watched=False)
+    return Taken(count, elapsed_s, cpu_s, late_us)
+
+
+def _take(
+    address: Address, path: str, count: int, *, tls: bool, is_watched: bool
+) -> tuple[float, float, npt.NDArray[np.float64]]:
+    """Seconds, seconds of CPU, and the lateness if it was watched."""
+    capacity = 1 << count.bit_length() if path.startswith("/paced") else _CAPACITY
     with Ring.create(TICK, capacity) as ring, ring.writer() as writer:
         # The times of a paced run pass a thousand times as fast as the clock.
         admission = Admission(len(SYMBOLS), AdmissionRules(future_ms=0))
-        lane = WatchedLane(
+        make = WatchedLane if is_watched else Lane
+        lane = make(
             writer, SymbolTable(SYMBOLS), SystemClock(), lossless=False, admission=admission
         )
-        lane.watch(writer)
+        if isinstance(lane, WatchedLane):
+            lane.watch(writer)
+        started_ns = time.monotonic_ns()
         cpu_s = trio.run(_listen, address, path, lane, tls)
-        elapsed_s = (lane.seen[-1][1] - lane.seen[0][1]) / 1e9
+        elapsed_s = (time.monotonic_ns() - started_ns) / 1e9
         expect(writer.position, count)
         with ring.reader("check", policy=Policy.LOSSY, start=Start.OLDEST) as reader:
             ticks = reader.take(capacity)
         numbers = np.arange(count - len(ticks), count)
         expect((ticks["ask_size"] == numbers % ROUND + 1).all(), True)
         expect((ticks["symbol"] == numbers % len(SYMBOLS)).all(), True)
-    if not is_timed:
-        return Taken(count, elapsed_s, cpu_s)
+    if not isinstance(lane, WatchedLane):
+        return elapsed_s, cpu_s, _NOTHING
     position, seen_ns = np.array(lane.seen).T
-    readable_us = np.repeat(seen_ns / 1000, np.diff(position, prepend=0))
-    return Taken(count, elapsed_s, cpu_s, readable_us - (ticks["event_ns"] / 1e6 - EPOCH_US))
+    elapsed_s = (seen_ns[-1] - seen_ns[0]) / 1e9
+    late_us = _NOTHING
+    if path.startswith("/paced"):
+        readable_us = np.repeat(seen_ns / 1000, np.diff(position, prepend=0))
+        late_us = readable_us - (ticks["event_ns"] / 1e6 - EPOCH_US)
+    return elapsed_s, cpu_s, late_us
 
 
 async def _listen(address: Address, path: str, lane: Lane, tls: bool) -> float:
     """Connect, and listen until the server has sent everything; returns the CPU time of it."""
     tcp = await trio.open_tcp_stream("127.0.0.1", address.encrypted if tls else address.plain)
-    transport: Transport = TcpTransport(tcp, Linger())
-    if tls:
-        context = ssl.create_default_context(cafile=address.certificate)
-        transport = encrypted = TlsTransport(transport, context, "localhost")
-        await encrypted.do_handshake()
-    async with LaneStream(transport, lane) as stream, trio.open_nursery() as nursery:
-        socket = await trio_websocket.wrap_client_stream(nursery, stream, "localhost", path)
-        cpu = time.process_time()
-        await socket.get_message()
-        cpu = time.process_time() - cpu
-        nursery.cancel_scope.cancel()
+    with read_while_idle() as idle:
+        transport: Transport = TcpTransport(tcp, idle)
+        if tls:
+            context = ssl.create_default_context(cafile=address.certificate)
+            transport = encrypted = TlsTransport(transport, context, "localhost")
+            await encrypted.do_handshake()
+        async with LaneStream(transport, lane) as stream, trio.open_nursery() as nursery:
+            socket = await trio_websocket.wrap_client_stream(nursery, stream, "localhost", path)
+            cpu = time.process_time()
+            await socket.get_message()
+            cpu = time.process_time() - cpu
+            nursery.cancel_scope.cancel()
     return cpu

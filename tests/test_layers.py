@@ -17,12 +17,13 @@ LAYERS = {
     "kernel_cache": {"errors"},
     "loading": set(),
     "memory": set(),
+    "moment": {"compiled", "memory"},
     "paper": set(),
     "kernel": {"errors"},
     "shm": {"errors", "compiled"},
     "market": {"errors", "compiled", "memory"},
     "orders": {"errors"},
-    "venue": {"errors", "compiled", "kernel", "market", "memory", "orders", "shm"},
+    "venue": {"errors", "compiled", "kernel", "market", "memory", "moment", "orders", "shm"},
     "store": {"errors", "orders"},
     "messages": {"kernel", "orders", "store", "venue"},
     "topics": {"messages", "orders"},
@@ -82,11 +83,16 @@ def test_imports_of_the_simulator_stay_with_people_and_tests() -> None:
 
 
 def test_clocks_are_read_in_one_file() -> None:
-    """Time comes from kernel/clock.py, so that a test can give another one."""
+    """Time comes from kernel/clock.py, so that a test can give another one; for compiled code from moment.py."""
     readers = {
         str(path.relative_to(PACKAGE)) for path in SOURCES if imports(path) & {"time", "datetime"}
     }
     assert readers == {"kernel/clock.py"}
+    texts = {str(path.relative_to(PACKAGE)): path.read_text(encoding="utf-8") for path in SOURCES}
+    assert {name for name, text in texts.items() if "clock_gettime" in text} == {
+        "kernel/clock.py",
+        "moment.py",
+    }
 
 
 def test_chance_is_made_in_one_file() -> None:

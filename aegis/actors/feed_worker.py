@@ -38,7 +38,7 @@ from aegis.venue.admission import Admission, AdmissionRules
 from aegis.venue.depth_snapshots import DepthSnapshots
 from aegis.venue.fastlane import Fate, Lane
 from aegis.venue.fastlane_symbols import SymbolTable
-from aegis.venue.fastlane_transport import Linger
+from aegis.venue.idle_reads import IdleReads, read_while_idle
 from aegis.venue.pace import Pace
 from aegis.venue.shards import plan_shards
 
@@ -58,7 +58,11 @@ class Worker:
     """The shards, and their figures; the order books, if there are to be any."""
 
     def __init__(
-        self, orders: WorkerOrders, writer: Writer, books: BookKeeper | None = None
+        self,
+        orders: WorkerOrders,
+        writer: Writer,
+        idle: IdleReads,
+        books: BookKeeper | None = None,
     ) -> None:
         clock = SystemClock()
         # In a replay exchange time does not pass as ours does.
@@ -91,7 +95,7 @@ class Worker:
             admission=self._admission,
             clock=clock,
             attempts=Pace(_ATTEMPTS, _ATTEMPTS_S),
-            linger=Linger(),
+            idle=idle,
             make_lane=make_lane,
             notice=self._notice,
             books=books,
@@ -175,12 +179,16 @@ async def work() -> None:
         return
     orders = msgspec.json.decode(line, type=WorkerOrders)
     output = trio.lowlevel.FdStream(os.dup(1))
-    with Ring.attach(TICK, fd=orders.ring_fd, wake_fds=orders.wake_fds) as ring, ring.writer() as w:
+    with (
+        Ring.attach(TICK, fd=orders.ring_fd, wake_fds=orders.wake_fds) as ring,
+        ring.writer() as w,
+        read_while_idle() as idle,
+    ):
         collector = Collector()
         collector.begin()
         async with open_books(orders) as books, trio.open_nursery() as nursery:
             forbid_compiling()
-            worker = Worker(orders, w, books)
+            worker = Worker(orders, w, idle, books)
             nursery.start_soon(worker.run)
             nursery.start_soon(worker.report, output)
             nursery.start_soon(_tidy, collector)

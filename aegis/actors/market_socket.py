@@ -17,7 +17,7 @@ from aegis.market.records import received_us
 from aegis.venue.binance_market import Message, Reply, ServerShutdown
 from aegis.venue.binance_streams import market_url, subscribe_frames
 from aegis.venue.fastlane import Lane, Role
-from aegis.venue.fastlane_transport import Linger
+from aegis.venue.idle_reads import IdleReads
 from aegis.venue.pace import Pace
 from aegis.venue.shards import Shard
 from aegis.venue.websocket import open_socket
@@ -42,7 +42,7 @@ class MarketSocket:
         lane: for this connection alone until it has ended.
         sink: takes every other frame.
         clock: for the receive stamps.
-        linger: shared by the connections of this process.
+        idle: shared by the connections of this process.
         notice: called when everything is subscribed to.
     """
 
@@ -53,7 +53,7 @@ class MarketSocket:
         lane: Lane,
         sink: TickSink,
         clock: Clock,
-        linger: Linger,
+        idle: IdleReads,
         notice: Callable[[], None],
     ) -> None:
         self.lane: Final = lane
@@ -69,7 +69,7 @@ class MarketSocket:
         self._shard: Final = shard
         self._sink: Final = sink
         self._clock: Final = clock
-        self._linger: Final = linger
+        self._idle_reads: Final = idle
         self._notice: Final = notice
         self._pace: Final = Pace(1, _BETWEEN_FRAMES_S)
         self._requests = 0
@@ -109,7 +109,7 @@ class MarketSocket:
         has_stood = False
         try:
             async with open_socket(
-                self._url, queue=QUEUE, lane=self.lane, linger=self._linger
+                self._url, queue=QUEUE, lane=self.lane, idle=self._idle_reads
             ) as websocket:
                 self.lane.role = role
                 has_stood = True

@@ -32,7 +32,7 @@ from aegis.venue.admission import Admission, Series
 from aegis.venue.backoff import Backoff
 from aegis.venue.binance_streams import kind_of
 from aegis.venue.fastlane import Lane, Role
-from aegis.venue.fastlane_transport import Linger
+from aegis.venue.idle_reads import IdleReads
 from aegis.venue.pace import Pace
 from aegis.venue.shards import Shard, symbol_of
 
@@ -69,7 +69,7 @@ class FeedParts:
     clock: Clock
     attempts: Pace
     """Of connecting: the exchange bans whoever tries too often."""
-    linger: Linger
+    idle: IdleReads
     make_lane: Callable[[], Lane]
     notice: Callable[[], None]
     """Called when something happened that the Feed should hear of at once."""
@@ -167,7 +167,7 @@ class ShardKeeper:
             lane,
             parts.sink,
             parts.clock,
-            parts.linger,
+            parts.idle,
             parts.notice,
         )
         stands = False

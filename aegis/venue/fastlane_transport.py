@@ -6,36 +6,52 @@ receive into memory that is there already, and decrypt all that has come.
 
 from __future__ import annotations
 
+import errno
 import os
-import select
 import ssl
 from typing import Final, Protocol, cast
 
 import trio
 
-__all__ = ["Linger", "TcpTransport", "TlsTransport", "Transport"]
+from aegis.errors import Broken
+from aegis.venue.fastlane import ATTEND, Lane
+from aegis.venue.idle_reads import IdleReads, Reader
+from aegis.venue.idle_table import NO_LANE
+
+__all__ = ["TcpTransport", "TlsTransport", "Transport"]
 
 _RAW_BYTES: Final = 1 << 17
 _RECORD_BYTES_MAX: Final = 1 << 14
-_LINGER_S: Final = 0.0001
-_LINGERS_MAX: Final = 8
-"""In a row; then Trio's loop has its turn, within a millisecond."""
-_PAUSE: Final = 32
-"""Reads without a linger after one that was in vain."""
-_SELECTABLE: Final = 1024
-"""File descriptors from here on are beyond `select`."""
 
 
 class Transport(Protocol):
     """A connection that receives into memory."""
 
-    async def receive_into(self, room: memoryview) -> int:
-        """Wait for bytes and return how many were written to `room`; 0 at the end. A checkpoint, or soon followed by one.
+    async def wait(self, reader: Reader | None = None, lane: int = NO_LANE) -> None:
+        """Wait until there is something to receive. A checkpoint.
+
+        Args:
+            reader: may be called meanwhile, any number of times, to take what has come; the wait is over when that has
+                left something to do.
+            lane: the handle of its lane, if what comes is the lane's alone.
 
         Raises:
             trio.BrokenResourceError: the connection failed.
             trio.ClosedResourceError: it was closed on this side.
         """
+
+    def receive_now(self, room: memoryview) -> int | None:
+        """How many bytes were there and are written to `room` now: None for none, 0 at the end. Errors as for `wait`."""
+
+    def receive_by(self, lane: Lane) -> int | None:
+        """The same into a lane's room, and the lane has taken them: `ATTEND` where it says so."""
+
+    def received(self, lane: Lane, came: int) -> int | None:
+        """The same after the lane has received by itself, as `Lane.receive_now` says it."""
+
+    @property
+    def has_more(self) -> bool:
+        """Whether `wait` has something else to do than to wait."""
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send all of it; errors as for `receive_into`."""
@@ -47,71 +63,57 @@ class Transport(Protocol):
         """Close the connection."""
 
 
-class Linger:
-    """A moment's wait in the kernel, in place of a turn of Trio's loop.
-
-    A turn costs more than all that a lone tick needs. So a socket that has just been read waits for more right
-    here, for a tenth of a millisecond, before it goes to the loop; no CPU is used meanwhile. It watches all sockets
-    that share this object, and gives way when another one has something.
-    """
-
-    def __init__(self) -> None:
-        self._fds: set[int] = set()
-
-    def brings(self, fd: int) -> bool:
-        """Whether this socket, and no other, has something to read before the moment is over."""
-        if fd >= _SELECTABLE:
-            return False
-        self._fds.add(fd)
-        try:
-            ready, _, _ = select.select(self._fds, (), (), _LINGER_S)
-        except OSError:  # one of them was closed without a word
-            self._fds.clear()
-            return False
-        return ready == [fd]
-
-    def forget(self, fd: int) -> None:
-        """Watch a socket no longer."""
-        self._fds.discard(fd)
-
-
 class TcpTransport:
     """A TCP connection, which it owns.
 
-    It waits in Trio's loop, and if it is given a `Linger`, there first. At 20,000 messages a second, each by itself,
-    the loop cost 24 us of CPU a message, a thread blocked in `recv` 18, and the bare system call 15. On a machine that
-    was busy otherwise, lingering took 13 to 15 us where the loop took 17 to 21. A thread would have to be shared by all
-    sockets, as the ring has one writer, and by what the library passes on. In bursts there is no difference.
+    Args:
+        stream: the connection.
+        idle: reads it while the loop is idle; without, all is read in the loop.
     """
 
-    def __init__(self, stream: trio.SocketStream, linger: Linger | None = None) -> None:
+    def __init__(self, stream: trio.SocketStream, idle: IdleReads | None = None) -> None:
         self._stream: Final = stream
         self._socket: Final = stream.socket
-        self._linger: Final = linger
-        self._lingers = 0
-        self._pause = 0
-        self._more = False
+        self._idle: Final = idle
+        self._fd = stream.socket.fileno()
+        self.has_more = False
+        """A read that filled its room has left more behind; any other has emptied the socket, so that to try again
+        before waiting would be a system call for nothing."""
 
-    async def receive_into(self, room: memoryview) -> int:
-        """As `Transport` says.
-
-        A read that filled its room has left more behind, so the next one does not wait; any other has emptied the
-        socket, so that to try again before waiting would be a system call for nothing.
-        """
-        if self._more:
+    async def wait(self, reader: Reader | None = None, lane: int = NO_LANE) -> None:
+        """As `Transport` says."""
+        self._fd = self._fileno()
+        if self.has_more:
             await trio.lowlevel.checkpoint()
-        elif not self._lingered():
-            await trio.lowlevel.wait_readable(self._fd())
-        while True:
-            try:
-                count = os.readv(self._fd(), [room])
-            except BlockingIOError:
-                await trio.lowlevel.wait_readable(self._fd())
-            except OSError as why:
-                raise trio.BrokenResourceError(f"the connection failed: {why}") from why
-            else:
-                self._more = count == len(room)
-                return count
+        elif self._idle is None or reader is None:
+            await trio.lowlevel.wait_readable(self._fd)
+        else:
+            await self._idle.wait(self._fd, reader, lane)
+        self._fd = self._fileno()
+
+    def receive_now(self, room: memoryview) -> int | None:
+        """As `Transport` says."""
+        try:
+            count = os.readv(self._fd, [room])
+        except BlockingIOError:
+            count = -1
+        except OSError as why:
+            raise trio.BrokenResourceError(f"the connection failed: {why}") from why
+        self.has_more = count == len(room)
+        return count if count >= 0 else None
+
+    def receive_by(self, lane: Lane) -> int | None:
+        """As `Transport` says."""
+        return self.received(lane, lane.receive_now(self._fd))
+
+    def received(self, lane: Lane, came: int) -> int | None:
+        """As `Transport` says."""
+        self.has_more = came == ATTEND and lane.has_more
+        if came >= 0:
+            return came
+        if came == -errno.EAGAIN:
+            return None
+        raise trio.BrokenResourceError(f"the connection failed: {os.strerror(-came)}")
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """As `Transport` says."""
@@ -123,26 +125,9 @@ class TcpTransport:
 
     async def aclose(self) -> None:
         """As `Transport` says."""
-        if self._linger is not None:
-            self._linger.forget(self._socket.fileno())
         await self._stream.aclose()
 
-    def _lingered(self) -> bool:
-        """Wait here for more, where that has been worth it; True if there is some."""
-        if self._linger is None:
-            return False
-        if self._pause > 0:
-            self._pause -= 1
-            return False
-        if self._lingers < _LINGERS_MAX and self._linger.brings(self._fd()):
-            self._lingers += 1
-            return True
-        if self._lingers < _LINGERS_MAX:
-            self._pause = _PAUSE
-        self._lingers = 0
-        return False
-
-    def _fd(self) -> int:
+    def _fileno(self) -> int:
         """The descriptor, asked for again after each wait: meanwhile its number may belong to another file."""
         fd = self._socket.fileno()
         if fd < 0:
@@ -183,21 +168,41 @@ class TlsTransport:
             except ssl.SSLError as why:
                 raise trio.BrokenResourceError(f"no TLS connection: {why}") from why
             await self._flush()
-            if not done:
-                await self._fetch()
+            while not done and not self._fetch():
+                await self._below.wait()
 
-    async def receive_into(self, room: memoryview) -> int:
+    @property
+    def has_more(self) -> bool:
+        """As `Transport` says: decrypted bytes, encrypted ones, or an answer of TLS itself, as to a change of keys."""
+        return self._more or self._below.has_more or self._outgoing.pending > 0
+
+    async def wait(self, reader: Reader | None = None, lane: int = NO_LANE) -> None:
         """As `Transport` says."""
+        if self._outgoing.pending:
+            await self._flush()
         if self._more or self._ended:
             await trio.lowlevel.checkpoint()
         else:
-            await self._fetch()
-        while not (count := self._decrypt(room)) and not self._ended:
-            await self._fetch()
+            await self._below.wait(reader)
+
+    def receive_now(self, room: memoryview) -> int | None:
+        """As `Transport` says."""
+        if not (self._more or self._ended or self._fetch()):
+            return None
+        count = self._decrypt(room)
         self._more = count == len(room)
-        if self._outgoing.pending:  # an answer of TLS itself, as to a change of keys
-            await self._flush()
-        return count
+        return count if count or self._ended else None
+
+    def receive_by(self, lane: Lane) -> int | None:
+        """As `Transport` says."""
+        count = self.receive_now(lane.room())
+        if count:
+            lane.take_now(count)
+        return ATTEND if count else count
+
+    def received(self, lane: Lane, came: int) -> int | None:
+        """As `Transport` says; but no lane receives what is encrypted."""
+        raise Broken("a lane has received what is encrypted")
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """As `Transport` says."""
@@ -234,12 +239,16 @@ class TlsTransport:
             raise trio.BrokenResourceError(f"TLS failed: {why}") from why
         return count
 
-    async def _fetch(self) -> None:
-        count = await self._below.receive_into(self._raw)
+    def _fetch(self) -> bool:
+        """Take in what has come; False if nothing has."""
+        count = self._below.receive_now(self._raw)
+        if count is None:
+            return False
         if count:
             self._incoming.write(self._raw[:count])
         else:
             self._incoming.write_eof()
+        return True
 
     async def _flush(self) -> None:
         """Send what TLS has made, one sender at a time: the order of its records is part of what they say."""

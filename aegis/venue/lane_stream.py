@@ -7,8 +7,9 @@ from typing import Final
 
 import trio
 
-from aegis.venue.fastlane import Lane
+from aegis.venue.fastlane import ATTEND, Lane
 from aegis.venue.fastlane_transport import Transport
+from aegis.venue.idle_table import NO_LANE
 
 __all__ = ["LaneStream"]
 
@@ -46,22 +47,53 @@ class LaneStream(trio.abc.Stream):
         if self._left or self._ended:
             await trio.lowlevel.checkpoint()
         while not self._left and not self._ended:
-            await self._receive()
+            await self._transport.wait(
+                self, NO_LANE if self._head is not None else self._lane.handle
+            )
+            if self._is_quiet():
+                self.read()
+            if self._lane.is_full:
+                await self._lane.finish()
+                self._take_left()
         given = self._left[:max_bytes]
         self._left = self._left[len(given) :]
         return given
 
-    async def _receive(self) -> None:
+    def read(self) -> bool:
+        """Take what has come, without waiting; True if that left nothing to do."""
+        if self._head is None:
+            return self._see(self._transport.receive_by(self._lane))
         room = self._lane.room()
-        count = await self._transport.receive_into(room)
-        if count == 0:
+        came = self._transport.receive_now(room)
+        if came:
+            self._read_head(self._head, bytes(room[:came]))
+            self._lane.take_now(came)
+            came = ATTEND
+        return self._see(came)
+
+    def attend(self, came: int) -> bool:
+        """The same after the lane has received by itself."""
+        return self._see(self._transport.received(self._lane, came))
+
+    def _see(self, came: int | None) -> bool:
+        if came is None or 0 < came < ATTEND:
+            return True
+        if came == 0:
             self._ended = True
             self._lane.leave()  # a frame that will never be whole
-        elif self._head is not None:
-            self._read_head(self._head, bytes(room[:count]))
-        await self._lane.take(count)
+            self._lane.take_now(0)
+        self._lane.settle()
+        if not self._lane.is_full:
+            self._take_left()
+        return self._is_quiet() and not self._transport.has_more
+
+    def _take_left(self) -> None:
         if self._lane.has_left:
             self._left = self._lane.left()
+
+    def _is_quiet(self) -> bool:
+        """Whether there is nothing for the library, nor anything to wait for but the connection."""
+        return not (self._left or self._ended or self._lane.is_full)
 
     def _read_head(self, before: bytes, received: bytes) -> None:
         """Leave what belongs to the answer to the handshake, or all there will ever be if it is no upgrade."""

@@ -16,10 +16,10 @@ import trio
 import trio_websocket
 
 from aegis.errors import Unavailable
-from aegis.venue.fastlane_transport import Linger, TcpTransport, TlsTransport
 
 if TYPE_CHECKING:  # compiled code, half a second of it, which a socket without a lane does not need
     from aegis.venue.fastlane import Lane
+    from aegis.venue.idle_reads import IdleReads
 
 __all__ = ["open_socket"]
 
@@ -32,7 +32,7 @@ FRAME_BYTES_MAX: Final = 4 << 20
 
 @asynccontextmanager
 async def open_socket(
-    url: str, *, queue: int, lane: Lane | None = None, linger: Linger | None = None
+    url: str, *, queue: int, lane: Lane | None = None, idle: IdleReads | None = None
 ) -> AsyncIterator[trio_websocket.WebSocketConnection]:
     """Connect, and disconnect with the block.
 
@@ -40,13 +40,13 @@ async def open_socket(
         url: `ws://` or `wss://`, with path and query.
         queue: frames that may wait for the reader before the library stops reading, and so stops answering pings.
         lane: takes the ticks out of what is received; the connection then shows all other frames.
-        linger: shared by the connections whose lanes may wait a moment outside the loop.
+        idle: reads the connections that have a lane while the loop is idle.
 
     Raises:
         Unavailable: it could not be connected, or the connection ended inside the block.
     """
     try:
-        async with _connect(url, lane, linger) as stream, trio.open_nursery() as nursery:
+        async with _connect(url, lane, idle) as stream, trio.open_nursery() as nursery:
             parts = urlsplit(url)
             with trio.fail_after(CONNECT_S):
                 socket = await trio_websocket.wrap_client_stream(
@@ -75,7 +75,7 @@ async def open_socket(
 
 @asynccontextmanager
 async def _connect(
-    url: str, lane: Lane | None, linger: Linger | None
+    url: str, lane: Lane | None, idle: IdleReads | None
 ) -> AsyncIterator[trio.abc.Stream]:
     """A TCP stream to the host of an address, with TLS where the scheme asks for it."""
     parts = urlsplit(url)
@@ -95,13 +95,14 @@ async def _connect(
                 else tcp
             )
             return
-        from aegis.venue.lane_stream import LaneStream  # noqa: PLC0415  # as above
+        from aegis.venue.fastlane_transport import TcpTransport, TlsTransport  # noqa: PLC0415  # as above
+        from aegis.venue.lane_stream import LaneStream  # noqa: PLC0415
 
         if not is_secret:
-            yield LaneStream(TcpTransport(tcp, linger), lane)
+            yield LaneStream(TcpTransport(tcp, idle), lane)
             return
         context = ssl.create_default_context()
-        transport = TlsTransport(TcpTransport(tcp, linger), context, host)
+        transport = TlsTransport(TcpTransport(tcp, idle), context, host)
         with trio.fail_after(CONNECT_S):
             await transport.do_handshake()
         yield LaneStream(transport, lane)

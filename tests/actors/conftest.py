@@ -23,6 +23,7 @@ from aegis.actors.feed_worker import Worker
 from aegis.market.records import TICK, TickKind
 from aegis.shm import Policy, Ring
 from aegis.shm.reader import Reader
+from aegis.venue.idle_reads import read_while_idle
 
 Tick = tuple[int, int, int, float, float, float, float]
 """Event time in ns, symbol, kind and the four numbers: a TICK without its receive stamp."""
@@ -158,6 +159,7 @@ async def watched_worker(
         Ring.create(TICK, 1 << 16) as ring,
         ring.reader("watch", policy=Policy.GATE) as reader,
         ring.writer() as writer,
+        read_while_idle() as idle,
     ):
         order = WorkerOrders(
             ring_fd=ring.fd,
@@ -169,7 +171,7 @@ async def watched_worker(
             terms=terms,
             **orders,
         )
-        worker = Worker(order, writer)
+        worker = Worker(order, writer, idle)
         output, lines = trio.testing.memory_stream_one_way_pair()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(worker.run)

@@ -25,7 +25,7 @@ from aegis.shm import Policy, Ring
 from aegis.shm.reader import Reader
 from aegis.venue.fastlane import Fate, Lane
 from aegis.venue.fastlane_symbols import SymbolTable
-from aegis.venue.fastlane_transport import Linger, TcpTransport, TlsTransport, Transport
+from aegis.venue.fastlane_transport import TcpTransport, TlsTransport, Transport
 from aegis.venue.lane_stream import LaneStream
 from aegis.venue.websocket import open_socket
 
@@ -192,47 +192,6 @@ async def test_stream_leaves_others_their_turn(ends: Ends) -> None:
         for _ in range(50):
             await ends.reader.wait()
             assert len(ends.quantities()) > 0
-        nursery.cancel_scope.cancel()
-
-
-async def test_linger_waits_for_a_socket_and_gives_way_to_others() -> None:
-    """What comes within the moment is there at once; another socket that has something ends the moment for this one."""
-    linger = Linger()
-    async with connection() as (one, to_one), connection() as (other, to_other):
-        fds = [client.socket.fileno() for client in (one, other)]
-        assert [linger.brings(fd) for fd in fds] == [False, False]
-        await to_one.send_all(b"tick")
-        await trio.lowlevel.wait_readable(one.socket)
-        assert [linger.brings(fd) for fd in fds] == [True, False]
-        await to_other.send_all(b"tick")
-        await trio.lowlevel.wait_readable(other.socket)
-        assert [linger.brings(fd) for fd in fds] == [False, False]
-        linger.forget(fds[1])
-        assert linger.brings(fds[0])
-
-
-async def test_linger_survives_a_socket_that_was_closed_behind_its_back() -> None:
-    """The descriptor of another connection that is gone is forgotten, and costs one moment."""
-    linger = Linger()
-    async with connection() as (client, server):
-        async with connection() as (other, _):
-            linger.brings(other.socket.fileno())
-        await server.send_all(b"tick")
-        await trio.lowlevel.wait_readable(client.socket)
-        assert True in [linger.brings(client.socket.fileno()) for _ in range(2)]
-
-
-async def test_linger_leaves_others_their_turn(ends: Ends) -> None:
-    """However steadily ticks come, the loop has its turn after a few of them."""
-    async with connection() as (client, server), trio.open_nursery() as nursery:
-        stream = LaneStream(TcpTransport(client, Linger()), ends.lane)
-        await server.send_all(UPGRADE)
-        assert await stream.receive_some() == UPGRADE
-        nursery.start_soon(stream.receive_some)
-        for number in range(100):
-            await server.send_all(frame(agg_trade(number).encode()))
-            await ends.reader.wait()
-            assert ends.quantities() == [number]
         nursery.cancel_scope.cancel()
 
 
