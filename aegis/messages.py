@@ -164,9 +164,9 @@ class OrderChanged:
 
 @message(Priority.EXECUTION)
 class Durable:
-    """The intents of these orders are on disk: now, and not before, they may be sent."""
+    """The intent of this order is on disk: now, and not before, it may be sent."""
 
-    orders: tuple[Approved, ...]
+    order: Approved
 
 
 @message(Priority.EXECUTION)
@@ -292,9 +292,12 @@ class Record:
 
 @message(Priority.EXECUTION)
 class RecordNow:
-    """→ Scribe: write this down before you answer. The answer is its sequence number."""
+    """→ Scribe: write this down at once, and say so when it is on disk."""
 
     entries: tuple[Entry, ...]
+    reply_to: ActorRef | None = None
+    reply: object = None
+    """What `reply_to` is told then."""
 
 
 @message(Priority.BACKGROUND)

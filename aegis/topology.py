@@ -36,6 +36,7 @@ from aegis.messages import (
     Approved,
     BarClosed,
     BeginBars,
+    Durable,
     Halt,
     OrderChanged,
     PastBars,
@@ -90,7 +91,7 @@ CAST: Final[tuple[Role, ...]] = (
         "main",
         ESCALATE,
     ),
-    Role("scribe", Scribe, {}, "main", ESCALATE),
+    Role("scribe", Scribe, {Durable: ("executor",)}, "main", ESCALATE),
     Role("janitor", Janitor, {}, "main", ESCALATE),
 )
 """In the order of the flow."""

@@ -29,7 +29,7 @@ from aegis.kernel.bus import Bus
 from aegis.kernel.clock import SystemClock, seeded_random
 from aegis.kernel.process import Child
 from aegis.market.records import received_us
-from aegis.messages import Follow, RecordNow, Report, Signal, Updated
+from aegis.messages import Approved, Durable, Follow, Report, Signal, Updated
 from aegis.ops.shipped_exchange import ShippedExchange, arguments, attend_exchange
 from aegis.orders.ids import ClientIds
 from aegis.orders.instrument import Instrument, Side, plain
@@ -92,19 +92,23 @@ class WatchedRest(BinanceRest):
         return placed
 
 
-class TimedScribe(Scribe):
+class TimedExecutor(Executor):
     """Notes how long each intent took."""
 
-    def __init__(self, journal: Journal, took_ns: list[int]) -> None:
-        super().__init__(journal)
+    def __init__(self, took_ns: list[int], *parts: Any) -> None:
+        super().__init__(*parts)
         self._took_ns = took_ns
+        self._began_ns: dict[str, int] = {}
 
-    @on(RecordNow)
-    async def record_now(self, request: RecordNow) -> int:
-        began_ns = now_ns()
-        written = await super().record_now(request)
-        self._took_ns.append(now_ns() - began_ns)
-        return int(written)
+    @on(Approved)
+    async def execute(self, approved: Approved) -> None:
+        self._began_ns[approved.client_id] = now_ns()
+        await super().execute(approved)
+
+    @on(Durable)
+    async def send(self, durable: Durable) -> None:
+        self._took_ns.append(now_ns() - self._began_ns[durable.order.client_id])
+        await super().send(durable)
 
 
 @attrs.frozen
@@ -172,10 +176,12 @@ async def _engine(count: int, path: Path) -> Timed:
         journal = opened.enter_context(closing(Journal(path)))
         filled = opened.enter_context(bus.subscribe(OrderFilled))
         system = await opened.enter_async_context(open_system("bench"))
-        scribe = await system.spawn(TimedScribe, journal, took_ns)
+        scribe = await system.spawn(Scribe, journal)
         streams, key = account.shipped.ready.streams, account.rest.open_listen_key
         listen = partial(listen_to_account, streams, key, Backoff(seeded_random("bench")))
-        executor = await system.spawn(Executor, account.rest, listen, scribe, Ledger(), bus)
+        executor = await system.spawn(
+            TimedExecutor, took_ns, account.rest, listen, scribe, Ledger(), bus
+        )
         limits = Limits(order_notional=NOTIONAL, gross_notional_max=Decimal(100_000))
         ids, instruments = ClientIds(journal.run), account.instruments
         gate = await system.spawn(

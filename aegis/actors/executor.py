@@ -96,8 +96,8 @@ class ExecutorReport:
 class Executor(Actor):
     """Sends each approved order once, and follows it to its end by reply, by stream and by asking.
 
-    Receives: `Approved`, `CancelOrders`, and from its own tasks the replies and the user stream's events.
-    Sends: `RecordNow` (intents, in groups, before their orders leave), `Record`, and `OrderChanged` to its followers;
+    Receives: `Approved`, `Durable`, `CancelOrders`, and from its own tasks the replies and the user stream's events.
+    Sends: `RecordNow` (an intent, before its order leaves), `Record`, and `OrderChanged` to its followers;
         publishes `OrderFilled`.
     Owns: the ledger, the requests in flight and the user stream.
     When it dies: the engine stops, and the next start finds every order that may exist in the journal.
@@ -121,7 +121,7 @@ class Executor(Actor):
         self._scribe = scribe
         self._ledger = ledger
         self._bus = bus or Bus()
-        self._intents = Intents(scribe, self._hear)
+        self._intents = Intents(scribe)
         self._followers: list[ActorRef] = []
         self._flights: dict[str, _Flight] = {}
         self._guards = {
@@ -161,31 +161,29 @@ class Executor(Actor):
 
     @on(Approved)
     async def execute(self, approved: Approved) -> None:
-        """Make the intent durable, together with others that come now; `Durable` says when it is."""
+        """Make the intent durable; `Durable` says when it is."""
         client_id, ticket = approved.client_id, approved.ticket
         self._times.taken(approved, self.ctx.clock.monotonic_ns())
         self._ledger.intend(Order.intended(client_id, ticket))
         if not ticket.reduce_only:
             self._guards[ticket.symbol, ticket.side] = ticket.stop_price, ticket.target_price
-        if self._intents.add(approved):
-            self.ctx.start_soon(self._intents.write)
+        self._intents.add(approved, self.ctx.ref)
 
     @on(Durable)
     async def send(self, durable: Durable) -> None:
         """Send what is on disk: in that order, always."""
-        now_ns = self.ctx.clock.monotonic_ns()
-        for approved in durable.orders:
-            client_id = approved.client_id
-            self._times.durable(approved, now_ns)
-            is_recalled = self._intents.settle(client_id)
-            if is_recalled or now_ns - approved.created_ns > SEND_AGE_NS_MAX:
-                self._counts["withdrawn"] += 1
-                why = "cancelled before it was sent" if is_recalled else "durable too late"
-                self._happen(client_id, Happening.REJECTED, f"withdrawn: {why}")
-                continue
-            self._counts["sent"] += 1
-            self._flights[client_id] = _Flight(now_ns)
-            self.ctx.start_soon(self._send, approved, now_ns)
+        now_ns, approved = self.ctx.clock.monotonic_ns(), durable.order
+        client_id = approved.client_id
+        self._times.durable(approved, now_ns)
+        is_recalled = self._intents.settle(client_id)
+        if is_recalled or now_ns - approved.created_ns > SEND_AGE_NS_MAX:
+            self._counts["withdrawn"] += 1
+            why = "cancelled before it was sent" if is_recalled else "durable too late"
+            self._happen(client_id, Happening.REJECTED, f"withdrawn: {why}")
+            return
+        self._counts["sent"] += 1
+        self._flights[client_id] = _Flight(now_ns)
+        self.ctx.start_soon(self._send, approved, now_ns)
 
     async def _send(self, approved: Approved, durable_ns: int) -> None:
         """The one place from which an order leaves; it is never called twice for one id."""

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import attrs
 
-from aegis.errors import check
-from aegis.kernel import Actor, Level, Priority, message, on
+from aegis.actors.pen import Page, Pen, write_down
+from aegis.kernel import Actor, ActorRef, Level, Priority, message, on
+from aegis.kernel.clock import is_virtual
 from aegis.messages import Record, RecordNow, Report, Seal
 from aegis.store.journal import Entry, Journal
 
@@ -38,10 +39,11 @@ class _Flush:
 class Scribe(Actor):
     """Writes events to the journal, durably, off the loop.
 
-    Receives: `RecordNow` (an intent: on disk before the answer), `Record` (within 5 ms, notes within 50, in groups), `Seal`.
-    Sends: nothing.
-    Owns: the journal and the thread call that commits to it.
-    When it dies: the engine stops. An engine that cannot write down what it does must not do it.
+    Receives: `RecordNow` (an intent: written at once), `Record` (within 5 ms, notes within 50, in groups), `Seal`.
+    Sends: what a `RecordNow` asks for, to whom it says, when its entries are on disk.
+    Owns: the journal and the thread that commits to it.
+    When it dies: what it was given is written first, and the engine stops. An engine that cannot write down what it does
+        must not do it.
     """
 
     mailbox: ClassVar[Mapping[Priority, Level]] = {
@@ -52,21 +54,28 @@ class Scribe(Actor):
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self._pen: Pen | None = None
         self._waiting: list[Entry] = []
         self._is_due = False
         """Something waits that is no note."""
 
+    async def started(self) -> None:
+        """Begin the thread; where time is virtual, everything is written inline."""
+        if not is_virtual(self.ctx.clock):
+            self._pen = Pen(self._journal)
+            self.ctx.start_soon(self._pen.run)
+
     async def stopping(self, reason: object) -> None:
-        """Write what is left; the journal itself is closed by whoever opened it."""
-        if not self._journal.sealed:
-            await self._write()
+        """Write what is left, as the thread is gone; the journal itself is closed by whoever opened it."""
+        self._pen = None
+        if self._waiting and not self._journal.sealed:
+            self._write()
 
     @on(RecordNow)
-    async def record_now(self, request: RecordNow) -> int:
-        """Commit, with whatever waited before it, and answer."""
+    async def record_now(self, request: RecordNow) -> None:
+        """Write it, with whatever waited before it."""
         self._waiting.extend(request.entries)
-        await self._write()
-        return self._journal.events
+        self._write(request.reply_to, request.reply)
 
     @on(Record)
     async def record(self, request: Record) -> None:
@@ -81,13 +90,16 @@ class Scribe(Actor):
     @on(_Flush)
     async def flush(self, _: _Flush) -> None:
         """Write the group."""
-        await self._write()
+        if self._waiting:
+            self._write()
 
     @on(Seal)
     async def seal(self, request: Seal) -> ScribeReport:
         """Write the last entry and close the book."""
         self._waiting.append(request.entry)
-        await self._write()
+        self._write()
+        if self._pen is not None:
+            await self._pen.end()
         await self.ctx.offload(self._journal.seal)
         return self._report()
 
@@ -100,13 +112,11 @@ class Scribe(Actor):
         journal = self._journal
         return ScribeReport(str(journal.path), journal.events, journal.head.hex())
 
-    async def _write(self) -> None:
+    def _write(self, reply_to: ActorRef | None = None, reply: object = None) -> None:
         entries, self._waiting = self._waiting, []
         self._is_due = False
-        if entries:
-            before = self._journal.events
-            await self.ctx.offload(self._journal.append, entries, self.ctx.clock.wall_ns())
-            check(
-                self._journal.events == before + len(entries),
-                "every entry that was taken is in the journal",
-            )
+        page = Page(tuple(entries), self.ctx.clock.wall_ns(), reply_to, reply)
+        if self._pen is not None:
+            self._pen.write(page)
+            return
+        write_down(self._journal, [page])

@@ -1,0 +1,138 @@
+"""The thread that commits: in order, together, and never a word too early."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from aegis.actors.pen import Page, Pen
+from aegis.errors import Broken
+from aegis.kernel import Actor, ActorRef, Priority, message, on, open_system
+from aegis.store.journal import Entry, Journal, read_rows
+
+
+@message(Priority.EXECUTION)
+class Written:
+    number: int
+
+
+class Listener(Actor):
+    """Passes on what it is told."""
+
+    def __init__(self, heard: trio.MemorySendChannel[int]) -> None:
+        self._heard = heard
+
+    @on(Written)
+    async def hear(self, written: Written) -> None:
+        self._heard.send_nowait(written.number)
+
+
+class SlowJournal(Journal):
+    """Its disk takes as long as the test wants."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.asked = threading.Semaphore(0)
+        self.may_finish = threading.Semaphore(0)
+        self.commits: list[int] = []
+
+    def append(self, entries: Sequence[Entry], wall_ns: int) -> int:
+        self.asked.release()
+        assert self.may_finish.acquire(timeout=10)
+        self.commits.append(len(entries))
+        return super().append(entries, wall_ns)
+
+
+def page(number: int, listener: ActorRef | None = None) -> Page:
+    return Page((Entry("note", {"number": number}),), number, listener, Written(number))
+
+
+def numbers(path: Path) -> list[int]:
+    return [row.decoded()["number"] for row in read_rows(path)]
+
+
+@asynccontextmanager
+async def listening() -> AsyncIterator[tuple[ActorRef, trio.MemoryReceiveChannel[int]]]:
+    tell, heard = trio.open_memory_channel[int](100)
+    async with open_system() as system:
+        yield await system.spawn(Listener, tell), heard
+
+
+async def test_pages_that_come_during_a_commit_share_the_next(tmp_path: Path) -> None:
+    """Whoever is to be told is told of its own commit, and in order."""
+    journal = SlowJournal(tmp_path / "j.db")
+    pen = Pen(journal)
+    async with listening() as (listener, heard), trio.open_nursery() as nursery:
+        nursery.start_soon(pen.run)
+        pen.write(page(1, listener))
+        await trio.to_thread.run_sync(journal.asked.acquire)
+        for number in (2, 3, 4):
+            pen.write(page(number, listener))
+        with pytest.raises(trio.WouldBlock):
+            heard.receive_nowait()
+        journal.may_finish.release()
+        assert await heard.receive() == 1
+        journal.may_finish.release()
+        assert [await heard.receive() for _ in range(3)] == [2, 3, 4]
+        await pen.end()
+    assert journal.commits == [1, 3]
+    journal.close()
+    assert numbers(tmp_path / "j.db") == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_everything_given_is_written_before_the_end(
+    tmp_path: Path, is_cancelled: bool
+) -> None:
+    """Also when the end is a cancellation."""
+    journal = Journal(tmp_path / "j.db")
+    pen = Pen(journal)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pen.run)
+        for number in range(50):
+            pen.write(page(number))
+        if is_cancelled:
+            nursery.cancel_scope.cancel()
+        else:
+            await pen.end()
+    with pytest.raises(Broken, match="after the end"):
+        pen.write(page(50))
+    journal.close()
+    assert numbers(tmp_path / "j.db") == list(range(50))
+
+
+async def test_nobody_is_told_of_a_commit_that_failed(tmp_path: Path) -> None:
+    """The disk's refusal ends the thread, and what waited behind it is not written either."""
+
+    class FullDisk(SlowJournal):
+        def _insert(self, values: list[object]) -> None:
+            if self.events:
+                raise sqlite3.OperationalError("database or disk is full")
+            super()._insert(values)
+
+    journal = FullDisk(tmp_path / "j.db")
+    pen = Pen(journal)
+    async with listening() as (listener, heard):
+        with pytest.RaisesGroup(
+            pytest.RaisesExc(Broken, match="could not be written"), flatten_subgroups=True
+        ):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(pen.run)
+                for number in (1, 2, 3):
+                    pen.write(page(number, listener))
+                    await trio.to_thread.run_sync(journal.asked.acquire)
+                    journal.may_finish.release()
+                    if number == 1:
+                        assert await heard.receive() == 1
+                    else:
+                        await trio.sleep_forever()
+        with pytest.raises(trio.WouldBlock):
+            heard.receive_nowait()
+    journal.close()
+    assert numbers(tmp_path / "j.db") == [1]
