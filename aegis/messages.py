@@ -47,7 +47,6 @@ __all__ = [
     "Resolve",
     "Seal",
     "Signal",
-    "SignalsReady",
     "StreamBack",
     "Sweep",
     "TicksReady",
@@ -63,11 +62,6 @@ __all__ = [
 @message(Priority.INGEST)
 class TicksReady:
     """Brain, to itself: the ring has records."""
-
-
-@message(Priority.ANALYSIS)
-class SignalsReady:
-    """Brain, to itself: its thread has found something."""
 
 
 @message(Priority.ANALYSIS)

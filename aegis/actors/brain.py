@@ -35,7 +35,6 @@ from aegis.messages import (
     QuoteOf,
     Report,
     Signal,
-    SignalsReady,
     TicksReady,
     UpdatesReady,
 )
@@ -157,7 +156,7 @@ class Brain(Actor):
             return
         self._thread = thread = BrainThread(self._reader, self._analysis, self._conflation)
         self.ctx.start_soon(thread.run)
-        self.ctx.start_soon(self._watch, thread.signals, SignalsReady())
+        self.ctx.start_soon(self._propose_found, thread)
         self.ctx.start_soon(self._watch, thread.closings, ClosingsReady())
         self.ctx.start_soon(self._watch, thread.updates, UpdatesReady())
         self.ctx.start_soon(self._mind_listeners, thread)
@@ -169,6 +168,12 @@ class Brain(Actor):
             self._read[type(ready)] = read = trio.Event()
             deliver(self.ctx.ref, ready)
             await read.wait()
+
+    async def _propose_found(self, thread: BrainThread) -> None:
+        """Propose what the thread has found. An order waits for this: it does not wait its turn in the mailbox too."""
+        while True:
+            await thread.signals.wait()
+            self._propose(thread.signals.take())
 
     async def _mind_listeners(self, thread: BrainThread) -> None:
         """Have windows conflated only while somebody listens."""
@@ -189,13 +194,6 @@ class Brain(Actor):
             if count < BATCH:
                 break
         self._read[TicksReady].set()
-
-    @on(SignalsReady)
-    async def read_signals(self, _: SignalsReady) -> None:
-        """Propose what the thread has found."""
-        if self._thread is not None:
-            self._propose(self._thread.signals.take())
-        self._read[SignalsReady].set()
 
     @on(ClosingsReady)
     async def read_closings(self, _: ClosingsReady) -> None:
