@@ -187,7 +187,7 @@ def _take(
     if not isinstance(lane, WatchedLane):
         return elapsed_s, cpu_s, _NOTHING
     position, seen_ns = np.array(lane.seen).T
-    elapsed_s = (seen_ns[-1] - seen_ns[0]) / 1e9
+    elapsed_s = float(seen_ns[-1] - seen_ns[0]) / 1e9
     late_us = _NOTHING
     if path.startswith("/paced"):
         readable_us = np.repeat(seen_ns / 1000, np.diff(position, prepend=0))
