@@ -95,7 +95,6 @@ class Lane:
         words[at.ADMISSION] = NO_ADMISSION if admission is None else admission.address
         self._books: Final = books
         words[at.BOOKS] = NO_BOOKS if books is None else books.address
-        self._recv_us = 0
         self.dropped = 0
         self.begin()
 
@@ -128,11 +127,11 @@ class Lane:
 
     def take_now(self, count: int) -> None:
         """As `take`, but if the ring `is_full` leave the rest to `finish`."""
-        self._recv_us = received_us(self._now_ns())
         words = self._words
+        words[at.RECV_US] = received_us(self._now_ns())
         words[at.END] += count
         check(words[at.END] <= self._start + BUFFER_BYTES, "what was received fits into its room")
-        if not _scan_now(self._address, self._recv_us):
+        if not _scan_now(self._address):
             self._drop()
 
     def receive_now(self, fd: int) -> int:
@@ -145,8 +144,7 @@ class Lane:
         check(
             self._words[at.LEFT] == self._start, "what is left is fetched before more is received"
         )
-        self._recv_us = received_us(self._now_ns())
-        return _receive_now(self._address, fd, self._recv_us)
+        return _receive_now(self._address, fd, received_us(self._now_ns()))
 
     def settle(self) -> None:
         """See to what `ATTEND` asks for, so far as it needs no waiting: drop what found no room, if it may be lost."""
@@ -172,14 +170,14 @@ class Lane:
         self.is_waiting = True
         while self.is_full:
             await self._writer.write_all(self._without_room())
-            _scan_now(self._address, self._recv_us)
+            _scan_now(self._address)
         self.is_waiting = False
 
     def _drop(self) -> None:
         """Go on without what found no room, if it may be lost."""
         while not self._lossless and self._words[at.WRITTEN] < self._words[at.READ]:
             self.dropped += int((self._without_room()["kind"] != TickKind.GAP).sum())
-            _scan_now(self._address, self._recv_us)
+            _scan_now(self._address)
 
     def _without_room(self) -> npt.NDArray[np.void]:
         """The records of the batch that found no room in the ring."""

@@ -57,7 +57,8 @@ GAPS: Final = 12  # how many GAPs were put before a tick
 BOOKS: Final = 13  # the address of the order books, or 0
 START: Final = 14  # the buffer's address
 FILLED: Final = 15  # 1 if what was received filled the room
-FATES: Final = 16  # a count for each `Fate`
+RECV_US: Final = 16  # the receive stamp of what was received last
+FATES: Final = 17  # a count for each `Fate`
 _LETTERS: Final = FATES + max(Fate) + 1
 RECORDS: Final = _LETTERS + LETTERS
 WORDS: Final = RECORDS + (BATCH + 1) * TICK.itemsize // 8  # the last tick may have a GAP before it
@@ -188,13 +189,13 @@ def _read_batch(lane: int, recv_us: int) -> int:
     return read
 
 
-@compiled("boolean(int64, int64)")
-def scan(lane: int, recv_us: int) -> bool:
-    """Go through all bytes that are there; False when the ring had no room for all of a batch."""
+@compiled("boolean(int64)")
+def scan(lane: int) -> bool:
+    """Go through all bytes that are there; False when the ring had no room for all of a batch. Call it again to go on."""
     for letter in range(LETTERS):
         _set(lane, _LETTERS + letter, 0)
     while True:
-        read = _read_batch(lane, recv_us)
+        read = _read_batch(lane, _get(lane, RECV_US))
         written = put_many(_get(lane, RING), lane + 8 * RECORDS, read)
         _set(lane, READ, read)
         _set(lane, WRITTEN, written)
@@ -215,7 +216,8 @@ def receive_and_scan(lane: int, fd: int, recv_us: int) -> int:
     _set(lane, NEXT, start)
     _set(lane, END, start + unread + max(count, 0))
     _set(lane, FILLED, count == room)
-    has_room = scan(lane, recv_us)
+    _set(lane, RECV_US, recv_us)
+    has_room = scan(lane)
     if count > 0 and (count == room or not has_room or _get(lane, LEFT) > start):
         return ATTEND
     return count

@@ -17,7 +17,7 @@ import trio
 import trio.testing
 
 from aegis.kernel.clock import ManualClock, SystemClock
-from aegis.market.records import TICK
+from aegis.market.records import TICK, received_us
 from aegis.shm import Policy, Ring
 from aegis.shm.reader import Reader
 from aegis.venue.fastlane import Lane
@@ -62,7 +62,9 @@ class Line:
         assert await self.stream.receive_some() == UPGRADE
 
 
-def open_line(stack: ExitStack, idle: IdleReads | None, *, in_python: bool = False) -> Line:
+def open_line(
+    stack: ExitStack, idle: IdleReads, *, in_python: bool = False, capacity: int = 1 << 10
+) -> Line:
     """A line over loopback; a lane with another clock than the machine's is read by Python."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         client = socket.create_connection(server.getsockname())
@@ -70,7 +72,7 @@ def open_line(stack: ExitStack, idle: IdleReads | None, *, in_python: bool = Fal
     client.setblocking(False)
     ours = trio.SocketStream(trio.socket.from_stdlib_socket(client))
     stack.callback(ours.socket.close)
-    ring = stack.enter_context(Ring.create(TICK, 1 << 10))
+    ring = stack.enter_context(Ring.create(TICK, capacity))
     reader = stack.enter_context(ring.reader("test", policy=Policy.GATE))
     clock = ManualClock() if in_python else SystemClock()
     lane = Lane(ring.writer(), SymbolTable(["BTCUSDT"]), clock, lossless=True)
@@ -266,6 +268,25 @@ async def test_more_sockets_than_there_are_rows_are_all_read(stack: ExitStack) -
                     await line.reader.wait()
                     assert line.quantities() == [number]
             nursery.cancel_scope.cancel()
+
+
+async def test_ticks_that_wait_for_room_keep_their_stamp(stack: ExitStack) -> None:
+    """A full ring ends the idle read in the middle of it; the rest is of the same moment, and so is its stamp."""
+    with read_while_idle() as idle:
+        line = open_line(stack, idle, capacity=64)
+        await line.open()
+        began_us = received_us(SystemClock.monotonic_ns())
+        ages: list[int] = []
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(line.stream.receive_some)
+            flood = b"".join(tick(number) for number in range(300))
+            await trio.to_thread.run_sync(line.sender.sendall, flood)
+            while len(ages) < 300:
+                await line.reader.wait()
+                stamps = line.reader.take(64)["recv_us"].tolist()
+                ages += [(stamp - began_us) & 0xFFFF_FFFF for stamp in stamps]
+            nursery.cancel_scope.cancel()
+    assert max(ages) < 60_000_000
 
 
 async def test_a_signal_is_seen_while_the_loop_is_held(stack: ExitStack) -> None:
