@@ -132,7 +132,7 @@ class Lane:
         words[at.END] += count
         check(words[at.END] <= self._start + BUFFER_BYTES, "what was received fits into its room")
         if not _scan_now(self._address):
-            self._drop()
+            self.settle()
 
     def receive_now(self, fd: int) -> int:
         """Receive what a socket has, into the room there is, and take it as `take_now` does.
@@ -145,10 +145,6 @@ class Lane:
             self._words[at.LEFT] == self._start, "what is left is fetched before more is received"
         )
         return _receive_now(self._address, fd, received_us(self._now_ns()))
-
-    def settle(self) -> None:
-        """See to what `ATTEND` asks for, so far as it needs no waiting: drop what found no room, if it may be lost."""
-        self._drop()
 
     @property
     def handle(self) -> int:
@@ -173,8 +169,8 @@ class Lane:
             _scan_now(self._address)
         self.is_waiting = False
 
-    def _drop(self) -> None:
-        """Go on without what found no room, if it may be lost."""
+    def settle(self) -> None:
+        """See to what `ATTEND` asks for, so far as it needs no waiting: go on without what found no room, if it may be lost."""
         while not self._lossless and self._words[at.WRITTEN] < self._words[at.READ]:
             self.dropped += int((self._without_room()["kind"] != TickKind.GAP).sum())
             _scan_now(self._address)

@@ -54,7 +54,7 @@ class Transport(Protocol):
         """Whether `wait` has something else to do than to wait."""
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send all of it; errors as for `receive_into`."""
+        """Send all of it; errors as for `wait`."""
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until the connection takes bytes."""

@@ -25,9 +25,6 @@ from aegis.venue.idle_table import NO_LANE, NO_ROW, SOCKETS_MAX, IdleTable
 
 __all__ = ["IdleReads", "Reader", "read_while_idle"]
 
-_TURNS_MAX: Final = 64
-"""Reads by Python in a row; then the loop has its turn."""
-
 
 class Reader(Protocol):
     """What takes what comes from a socket."""
@@ -100,14 +97,11 @@ class IdleReads(trio.abc.Instrument):
         """Trio is about to sleep for so many seconds, unless something happens: read until something has."""
         if timeout <= 0.0 or not self._waits or (table := self._known_table()) is None:
             return
-        for _ in range(_TURNS_MAX):
-            row = table.serve(math.ceil(timeout * 1000))
-            if row == NO_ROW:
-                if table.is_other:
-                    return
-                break
-            if not self._attend(self._waits[row - 1], table.came):
-                break
+        row = table.serve(math.ceil(timeout * 1000))
+        while row != NO_ROW and self._attend(self._waits[row - 1], table.came):
+            row = table.go_on()
+        if row == NO_ROW and table.is_other:
+            return
         # How long the loop means to sleep was settled before all this.
         self._token.run_sync_soon(_nothing, idempotent=True)
 

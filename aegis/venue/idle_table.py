@@ -24,13 +24,17 @@ SOCKETS_MAX: Final = 16
 NO_LANE: Final = 0
 NO_ROW: Final = 0
 _HOLD_NS: Final = 2_000_000
-"""So long after its first tick a call ends, however steadily they come."""
+"""So long after the first tick it is over, however steadily they come."""
+_GO_ON: Final = -1
+_NOBODY: Final = -1
 
 # The table's words by index.
 _ROWS: Final = 0  # how many there are, the loop's included
 _CAME: Final = 1  # what the socket brought that ended the call, as `receive_and_scan` says it
 _IS_OTHER: Final = 2  # 1 if something ended it that is neither a socket nor the time
-_MOMENT: Final = 3
+_UNTIL_NS: Final = 3  # when the loop wants its turn,
+_FIRST_NS: Final = 4  # and when the first tick came since it had it; 0: none yet
+_MOMENT: Final = 5
 _POLLED: Final = _MOMENT + MOMENT_BYTES // 8  # a row's struct pollfd: fd, events, revents
 _LANE: Final = _POLLED + SOCKETS_MAX + 1  # a row's lane
 _WORDS: Final = _LANE + SOCKETS_MAX + 1
@@ -43,41 +47,52 @@ _NS_PER_US: Final = 1_000
 _poll = types.ExternalFunction("poll", types.int32(types.intp, types.uintp, types.int32))
 
 
+@compiled("int64(int64, int64, int64)", late=True)
+def _read_rows(table: int, rows: int, now_ns: int) -> int:
+    """Read what can be read; the row of a socket that has something for Python, `NO_ROW`, or `_NOBODY` if none had anything."""
+    found = _NOBODY
+    for row in range(1, rows):
+        asked = word(table + 8 * (_POLLED + row))
+        if asked >> 48 == 0:
+            continue
+        lane, came = word(table + 8 * (_LANE + row)), ATTEND
+        if lane != NO_LANE:
+            came = receive_and_scan(lane, asked & _HALF, (now_ns // _NS_PER_US) & _HALF)
+        if came <= 0 or came >= ATTEND:
+            set_word(table + 8 * _CAME, came)
+            return row
+        found = NO_ROW
+    return found
+
+
 @entry_point
 @compiled("int64(int64, int64)", nogil=True)
 def _serve(table: int, timeout_ms: int) -> int:
     """Wait and read until there is something for Python; the row of the socket that has it, 0 for anything else."""
-    moment, polled = table + 8 * _MOMENT, table + 8 * _POLLED
-    rows, first_ns = word(table + 8 * _ROWS), 0
+    moment, rows = table + 8 * _MOMENT, word(table + 8 * _ROWS)
     now_ns = monotonic_ns(moment)
-    until_ns = now_ns + timeout_ms * _NS_PER_MS
     set_word(table + 8 * _IS_OTHER, 0)
+    if timeout_ms != _GO_ON:
+        set_word(table + 8 * _UNTIL_NS, now_ns + timeout_ms * _NS_PER_MS)
+        set_word(table + 8 * _FIRST_NS, 0)
+    elif now_ns - word(table + 8 * _FIRST_NS) > _HOLD_NS:
+        return NO_ROW
     while True:
-        left_ms = (until_ns - now_ns + _NS_PER_MS - 1) // _NS_PER_MS
+        left_ms = (word(table + 8 * _UNTIL_NS) - now_ns + _NS_PER_MS - 1) // _NS_PER_MS
+        polled = table + 8 * _POLLED
         if left_ms < 0 or _poll(polled, types.uintp(rows), types.int32(left_ms)) <= 0:
             return NO_ROW  # the time is over, or there was a signal
         now_ns = monotonic_ns(moment)
-        has_read = False
-        for row in range(1, rows):
-            asked = word(polled + 8 * row)
-            if asked >> 48 == 0:
-                continue
-            lane = word(table + 8 * (_LANE + row))
-            came = ATTEND
-            if lane != NO_LANE:
-                recv_us = (now_ns // _NS_PER_US) & _HALF
-                came = receive_and_scan(lane, asked & _HALF, recv_us)
-            if came <= 0 or came >= ATTEND:
-                set_word(table + 8 * _CAME, came)
-                return row
-            has_read = True
-        if not has_read:
+        row = _read_rows(table, rows, now_ns)
+        if row == _NOBODY:
             set_word(table + 8 * _IS_OTHER, 1)
             return NO_ROW
+        # To poll for no longer than this would set a short timer, which costs more than a turn of the loop.
+        first_ns = word(table + 8 * _FIRST_NS)
         if first_ns == 0:
-            first_ns = now_ns
-        elif now_ns - first_ns > _HOLD_NS:
-            return NO_ROW
+            set_word(table + 8 * _FIRST_NS, now_ns)
+        if row != NO_ROW or (first_ns > 0 and now_ns - first_ns > _HOLD_NS):
+            return row
 
 
 class IdleTable:
@@ -111,6 +126,10 @@ class IdleTable:
             The row of a socket that has something for Python, or `NO_ROW`.
         """
         return _serve(self._address, timeout_ms)
+
+    def go_on(self) -> int:
+        """Go on after a row was seen to: the time is still that of the last `serve`."""
+        return _serve(self._address, _GO_ON)
 
     @property
     def came(self) -> int:
