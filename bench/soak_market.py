@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis.kernel.clock import SystemClock
+from aegis.kernel.cores import leave_the_last_core
 from aegis.kernel.process import Child, die_with_parent
 from aegis.market.records import TICK, TickKind, received_us
 from aegis.shm import Ring
@@ -101,6 +102,7 @@ def write_evenly(writer: Writer, orders: MarketOrders) -> None:
 def main() -> None:
     """Take the orders from standard input, and carry them out."""
     die_with_parent()
+    leave_the_last_core()  # as the feed's worker does, in whose place it is
     orders = msgspec.json.decode(sys.stdin.buffer.readline(), type=MarketOrders)
     with Ring.attach(TICK, fd=orders.ring_fd, wake_fds=orders.wake_fds) as ring:
         write_evenly(ring.writer(), orders)

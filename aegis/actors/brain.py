@@ -24,7 +24,7 @@ from aegis.market import commands
 from aegis.market.analysis import Analysis
 from aegis.market.conflate import Conflation
 from aegis.market.records import TICK
-from aegis.market.signals import Reason, SignalKind
+from aegis.market.signals import SIGNAL, Reason, SignalKind
 from aegis.messages import (
     BarClosed,
     BeginBars,
@@ -47,6 +47,8 @@ __all__ = ["Brain", "BrainReport", "TickReader"]
 BATCH: Final = 4096
 BATCHES_PER_TURN: Final = 4
 """After so many full batches the mailbox gets its turn: an order's news must not wait behind a flood."""
+FOUND: Final = 64
+"""Signals that are proposed in one go; then the loop has its turn."""
 LISTENERS_S: Final = 0.05
 """How often it looks whether somebody listens to updates."""
 _STAMP_MASK: Final = 0xFFFFFFFF
@@ -171,9 +173,12 @@ class Brain(Actor):
 
     async def _propose_found(self, thread: BrainThread) -> None:
         """Propose what the thread has found. An order waits for this: it does not wait its turn in the mailbox too."""
+        found = np.empty(
+            FOUND, SIGNAL
+        )  # `take` makes an array each time, which after a rest takes 50 us
         while True:
             await thread.signals.wait()
-            self._propose(thread.signals.take())
+            self._propose(found[: thread.signals.read_into(found)])
 
     async def _mind_listeners(self, thread: BrainThread) -> None:
         """Have windows conflated only while somebody listens."""

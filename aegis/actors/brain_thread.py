@@ -20,7 +20,7 @@ from aegis.market.signals import SIGNAL
 from aegis.shm import Policy, Ring
 from aegis.shm.entry_points import prepare
 from aegis.shm.reader import Reader
-from aegis.shm.wakeup import BLOCK
+from aegis.shm.wakeup import RUNG
 from aegis.shm.writer import Writer
 
 __all__ = ["BrainThread"]
@@ -73,7 +73,7 @@ class BrainThread:
 
     def _ring(self, dtype: np.dtype[np.void], capacity: int) -> tuple[Writer, Reader]:
         ring = self._opened.enter_context(Ring.create(dtype, capacity))
-        return ring.writer(), ring.reader("brain", policy=Policy.GATE, waiting=BLOCK)
+        return ring.writer(), ring.reader("brain", policy=Policy.GATE, waiting=RUNG)
 
     async def run(self) -> None:
         """Think until cancelled; the thread then ends within a batch, and the rings with it."""

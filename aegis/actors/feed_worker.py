@@ -28,6 +28,7 @@ from aegis.actors.shard_keeper import FeedParts, ShardKeeper
 from aegis.actors.tick_sink import TickSink
 from aegis.compiled import forbid_compiling
 from aegis.kernel.clock import SystemClock, seeded_random
+from aegis.kernel.cores import leave_the_last_core
 from aegis.kernel.process import LineReader
 from aegis.market.book_top import BOOK_TOP
 from aegis.market.records import TICK
@@ -188,6 +189,7 @@ async def work() -> None:
         collector.begin()
         async with open_books(orders) as books, trio.open_nursery() as nursery:
             forbid_compiling()
+            leave_the_last_core()  # not before: until here it takes what it can get
             worker = Worker(orders, w, idle, books)
             nursery.start_soon(worker.run)
             nursery.start_soon(worker.report, output)

@@ -17,12 +17,13 @@ from aegis.shm.policy import Policy, Start
 from aegis.shm.ring import CAPACITY, Ring
 from aegis.shm.segment import Memfd, Named, OnDisk
 from aegis.shm.status import ReaderStatus, RingStatus, WriterStatus
-from aegis.shm.wakeup import ADAPTIVE, BLOCK, SPIN, YIELD, Waiting
+from aegis.shm.wakeup import ADAPTIVE, BLOCK, RUNG, SPIN, YIELD, Waiting
 
 __all__ = [
     "ADAPTIVE",
     "BLOCK",
     "CAPACITY",
+    "RUNG",
     "SPIN",
     "YIELD",
     "Memfd",

@@ -177,7 +177,7 @@ class Reader:
             count = self._spin(min(self._budget.spins, _ASYNC_SPINS)) or self._look_again()
             if count:
                 return max(count, 0)
-            await self._bell.listen_async()
+            await self._bell.listen_async(self._waiting.nap_s)
 
     def wait_blocking(self, timeout_s: float = NAP_S) -> int:
         """Wait in a thread; return how many records can be read, at least, or 0 for none in this time.

@@ -6,6 +6,7 @@ sleep is bounded all the same: a writer may be killed after it published and bef
 
 from __future__ import annotations
 
+import math
 import os
 import select
 from contextlib import suppress
@@ -14,7 +15,7 @@ from typing import Final
 import attrs
 import trio
 
-__all__ = ["ADAPTIVE", "BLOCK", "NAP_S", "SPIN", "YIELD", "Bell", "SpinBudget", "Waiting"]
+__all__ = ["ADAPTIVE", "BLOCK", "NAP_S", "RUNG", "SPIN", "YIELD", "Bell", "SpinBudget", "Waiting"]
 
 NAP_S: Final = 0.02
 """The longest sleep between two looks at the ring."""
@@ -34,12 +35,16 @@ class Waiting:
     """Sleep in the kernel when that found nothing; otherwise return, and let the caller come again."""
     rests: bool = False
     """Stop spinning for a while when spinning did not pay."""
+    nap_s: float = NAP_S
+    """The longest sleep of a task."""
 
 
 SPIN: Final = Waiting(spins=2_000)
 YIELD: Final = Waiting(yields=100)
 BLOCK: Final = Waiting(sleeps=True)
 ADAPTIVE: Final = Waiting(spins=2_000, sleeps=True, rests=True)
+RUNG: Final = Waiting(sleeps=True, nap_s=math.inf)
+"""For a task whose writer is a thread of this process: that cannot be killed before it has woken whom it wrote to."""
 
 
 class SpinBudget:
@@ -99,12 +104,12 @@ class Bell:
         """Sleep in this thread until it rings, at most `timeout_s`."""
         self._rung = bool(self._poll.poll(1000 * (_POLL_S if self._fd is None else timeout_s)))
 
-    async def listen_async(self) -> None:
-        """Sleep in this task until it rings, at most `NAP_S`."""
+    async def listen_async(self, nap_s: float = NAP_S) -> None:
+        """Sleep in this task until it rings, at most `nap_s`."""
         if self._fd is None:
             await trio.sleep(_POLL_S)
             return
-        with trio.move_on_after(NAP_S):
+        with trio.move_on_after(nap_s):
             await trio.lowlevel.wait_readable(self._fd)
             self._rung = True
 

@@ -6,9 +6,10 @@ import threading
 import numpy as np
 import pytest
 import trio
+import trio.testing
 
 from aegis.market.records import TICK
-from aegis.shm import ADAPTIVE, BLOCK, SPIN, YIELD, Ring, Waiting
+from aegis.shm import ADAPTIVE, BLOCK, RUNG, SPIN, YIELD, Policy, Ring, Waiting
 from aegis.shm.wakeup import Bell, SpinBudget
 
 
@@ -18,7 +19,9 @@ def bell_fd() -> int:
 
 
 @pytest.mark.parametrize(
-    "waiting", [SPIN, YIELD, BLOCK, ADAPTIVE], ids=["spin", "yield", "block", "adaptive"]
+    "waiting",
+    [SPIN, YIELD, BLOCK, ADAPTIVE, RUNG],
+    ids=["spin", "yield", "block", "adaptive", "rung"],
 )
 def test_every_way_of_waiting_finds_records(waiting: Waiting) -> None:
     """Whatever a reader does while it waits, it gets every record and comes to the end."""
@@ -55,6 +58,31 @@ def test_sleeping_thread_is_woken() -> None:
         writer.write(1, 0, 0.0, 0.0, 0.0, 0.0)
         thread.join(timeout=5.0)
         assert found == [1]
+
+
+@pytest.mark.parametrize("waiting", [BLOCK, RUNG], ids=["block", "rung"])
+async def test_sleeping_task_is_woken_by_a_thread(waiting: Waiting) -> None:
+    """Each record that a thread writes wakes the task, however often it has slept."""
+    with (
+        Ring.create(TICK, 64) as ring,
+        ring.reader("r", policy=Policy.GATE, waiting=waiting) as reader,
+        ring.writer() as writer,
+    ):
+        out = np.empty(64, TICK)
+        found: list[int] = []
+
+        async def read() -> None:
+            while len(found) < 5:
+                await reader.wait()
+                found.extend(out["event_ns"][: reader.read_into(out)].tolist())
+
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(read)
+                for number in range(5):
+                    await trio.testing.wait_all_tasks_blocked()
+                    await trio.to_thread.run_sync(writer.write, number, 0, 0.0, 0.0, 0.0, 0.0)
+    assert found == [0, 1, 2, 3, 4]
 
 
 def test_spin_rests_longer_after_each_failure() -> None:

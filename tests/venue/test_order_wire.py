@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import h11
 import pytest
 import trio
 
-from aegis.errors import Refused, Unavailable, Unknown
+from aegis.errors import Broken, Refused, Unavailable, Unknown
 from aegis.kernel.clock import SystemClock
 from aegis.venue import order_wire
 from aegis.venue.order_wire import OrderWire
@@ -92,6 +93,47 @@ async def test_target_goes_out_as_it_is() -> None:
     lines = heard[0].lower().split(b"\r\n")
     assert lines[0] == b"post /fapi/v1/order?a=%20b&signature=00ff http/1.1"
     assert {b"x-mbx-apikey: key", b"content-length: 0"} <= set(lines)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+async def test_request_goes_out_as_h11_would_say_it(method: str) -> None:
+    """The bytes are prepared before, and are h11's all the same."""
+    heard: list[bytes] = []
+    target = "/fapi/v1/order?symbol=%E5%B8%81USDT&quantity=0.001&signature=0f"
+    async with served(answering(OK, heard)) as server, wired(server) as wire:
+        await wire.request(method, target)
+        host = f"127.0.0.1:{server.port}"
+    headers = [("host", host), ("content-length", "0"), ("x-mbx-apikey", "key")]
+    h11_itself = h11.Connection(h11.CLIENT)
+    said = h11_itself.send(h11.Request(method=method, target=target, headers=headers))
+    assert heard == [said]
+
+
+@pytest.mark.parametrize("target", ["/order?a=b c", "/order\r\nhost: x", "/\x7f", "/é", ""])
+async def test_target_that_is_none_is_never_sent(target: str) -> None:
+    """What could end the line, and begin another, is a bug of whoever made it."""
+    heard: list[bytes] = []
+    async with served(answering(OK, heard)) as server, wired(server) as wire:
+        with pytest.raises(Broken):
+            await wire.request("POST", target)
+    assert heard == []
+
+
+async def test_connection_that_owes_an_answer_is_not_used_again() -> None:
+    """The answer to one order must not be taken for the answer to the next."""
+    answers = iter([b"", OK])
+
+    async def serve(stream: trio.abc.Stream) -> None:
+        await request_of(stream)
+        if answer := next(answers):
+            await stream.send_all(answer)
+        await trio.sleep_forever()
+
+    async with served(serve) as server, wired(server, timeout_s=0.05) as wire:
+        with pytest.raises(Unknown):
+            await wire.request("POST", "/order?first")
+        reply = await wire.request("POST", "/order?second")
+    assert (reply.status, server.connections) == (200, 2)
 
 
 async def test_one_connection_serves_one_request_after_the_other() -> None:
