@@ -49,9 +49,12 @@ BATCHES_PER_TURN: Final = 4
 """After so many full batches the mailbox gets its turn: an order's news must not wait behind a flood."""
 FOUND: Final = 64
 """Signals that are proposed in one go; then the loop has its turn."""
+GIVEN_TURNS: Final = 3
+"""The Gate, the Executor and the Scribe go first: to lie down to sleep takes as long as a verdict."""
 LISTENERS_S: Final = 0.05
 """How often it looks whether somebody listens to updates."""
 _STAMP_MASK: Final = 0xFFFFFFFF
+_CONFLATED, _DEAD = Delivery.CONFLATED, Delivery.DEAD  # to read them from the enum takes as long as a tell
 _SIDES: Final = {
     int(SignalKind.ENTRY_LONG): Side.BUY,
     int(SignalKind.ENTRY_SHORT): Side.SELL,
@@ -138,6 +141,7 @@ class Brain(Actor):
         self._bus = bus or Bus()
         self._strategists = [(strategists or {}).get(symbol, ()) for symbol in symbols]
         self._ids = ids or count(1)
+        self._rules = ("", *(rule.name for rule in analysis.rules))
         analysis.follow([row for row, refs in enumerate(self._strategists) if refs])
         self._conflation = Conflation(len(symbols), conflate_ms)
         self._thread: BrainThread | None = None
@@ -179,6 +183,8 @@ class Brain(Actor):
         while True:
             await thread.signals.wait()
             self._propose(found[: thread.signals.read_into(found)])
+            for _ in range(GIVEN_TURNS):
+                await trio.lowlevel.checkpoint()
 
     async def _mind_listeners(self, thread: BrainThread) -> None:
         """Have windows conflated only while somebody listens."""
@@ -236,8 +242,8 @@ class Brain(Actor):
             if is_heard:
                 self._bus.publish(SignalGenerated(signal))
             delivery = self._gate.tell(signal)
-            self._superseded += delivery is Delivery.CONFLATED
-            self._unsent += delivery is Delivery.DEAD
+            self._superseded += delivery is _CONFLATED
+            self._unsent += delivery is _DEAD
 
     def _tell_closings(self, closings: npt.NDArray[np.void]) -> None:
         for closing in closings:
@@ -279,7 +285,7 @@ class Brain(Actor):
             caused_us=recv_us,
             created_ns=self.ctx.clock.monotonic_ns(),
             target=None if math.isnan(target) else target,
-            strategy=self._analysis.rules[rule - 1].name if rule else "",
+            strategy=self._rules[rule],
         )
 
     @on(OrderChanged)

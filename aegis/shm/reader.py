@@ -178,6 +178,8 @@ class Reader:
             if count:
                 return max(count, 0)
             await self._bell.listen_async(self._waiting.nap_s)
+            if count := self.poll():
+                return count
 
     def wait_blocking(self, timeout_s: float = NAP_S) -> int:
         """Wait in a thread; return how many records can be read, at least, or 0 for none in this time.
