@@ -54,7 +54,10 @@ GIVEN_TURNS: Final = 3
 LISTENERS_S: Final = 0.05
 """How often it looks whether somebody listens to updates."""
 _STAMP_MASK: Final = 0xFFFFFFFF
-_CONFLATED, _DEAD = Delivery.CONFLATED, Delivery.DEAD  # to read them from the enum takes as long as a tell
+_CONFLATED, _DEAD = (
+    Delivery.CONFLATED,
+    Delivery.DEAD,
+)  # to read them from the enum takes as long as a tell
 _SIDES: Final = {
     int(SignalKind.ENTRY_LONG): Side.BUY,
     int(SignalKind.ENTRY_SHORT): Side.SELL,

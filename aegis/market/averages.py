@@ -70,18 +70,19 @@ def recount(moments: Any, ring: Any, index: int, period: int) -> None:
 
 
 @inlined
-def spread(moments: Any, period: int) -> float:
+def spread(moments: Any, share: float) -> float:
     """The sum of squared deviations from the mean."""
-    return moments.squares - moments.offsets * moments.offsets / period  # type: ignore[no-any-return]
+    return moments.squares - moments.offsets * moments.offsets * share  # type: ignore[no-any-return]
 
 
 @inlined
-def update_moments(moments: Any, ring: Any, index: int, period: int) -> None:
+def update_moments(moments: Any, ring: Any, index: int, period: int, share: float) -> None:
     """Take value `index` (from 0), which stands in its ring, into the mean and variance of the last `period`.
 
     One addition and one subtraction, on offsets from a value of the window. It counts afresh once a window, and at once
     where the deviations have become small against what the sums have held: after a price collapse, or when the window
-    has moved far from its reference. So the error is relative to the variance itself, whatever came before.
+    has moved far from its reference. So the error is relative to the variance itself, whatever came before. `share` is
+    1 / period.
     """
     if index == 0:
         moments.reference = ring[0]
@@ -96,10 +97,10 @@ def update_moments(moments: Any, ring: Any, index: int, period: int) -> None:
     if index < period - 1:
         return
     moments.age += 1
-    if moments.age >= period or spread(moments, period) < _DIGITS_AT_RISK * moments.peak:
+    if moments.age >= period or spread(moments, share) < _DIGITS_AT_RISK * moments.peak:
         recount(moments, ring, index, period)
-    moments.mean = moments.reference + moments.offsets / period
-    moments.variance = max(0.0, spread(moments, period) / period)
+    moments.mean = moments.reference + moments.offsets * share
+    moments.variance = max(0.0, spread(moments, share) * share)
 
 
 @inlined

@@ -158,4 +158,4 @@ def update_features(row: Any, bar: Any, parameters: Any) -> None:
     write_bar_features(features.named, row, bar, unit)
     write_indicator_features(features.named, row, bar.close, unit)
     write_structure_features(features.named, row, bar.close, unit)
-    standardise(features, 2.0 / (parameters.feature_bars + 1))
+    standardise(features, parameters.weights.features)

@@ -66,11 +66,13 @@ INDICATORS: Final = np.dtype(
 
 
 @inlined
-def update_strength(indicators: Any, change: float, number: int, period: int) -> None:
+def update_strength(
+    indicators: Any, change: float, number: int, period: int, weight: float
+) -> None:
     """Relative strength index (Wilder) from the change of the close; bar 0 has none."""
     gains, losses = indicators.gains, indicators.losses
-    update_average(gains, max(change, 0.0), number - 1, period, 1.0 / period)
-    update_average(losses, max(-change, 0.0), number - 1, period, 1.0 / period)
+    update_average(gains, max(change, 0.0), number - 1, period, weight)
+    update_average(losses, max(-change, 0.0), number - 1, period, weight)
     if number >= period:
         movement = gains.value + losses.value
         indicators.rsi = 100.0 * gains.value / movement if movement > 0.0 else 0.0
@@ -81,21 +83,24 @@ def update_macd(indicators: Any, close: float, number: int, parameters: Any) -> 
     """Moving average convergence/divergence: the fast EMA less the slow one, and the EMA of that."""
     first = parameters.macd_slow - 1
     fast, slow, signal = parameters.macd_fast, parameters.macd_slow, parameters.macd_signal
-    update_average(indicators.slow, close, number, slow, 2.0 / (slow + 1))
+    weights = parameters.weights
+    update_average(indicators.slow, close, number, slow, weights.macd_slow)
     late_start = number - (slow - fast)
     if late_start >= 0:
-        update_average(indicators.fast, close, late_start, fast, 2.0 / (fast + 1))
+        update_average(indicators.fast, close, late_start, fast, weights.macd_fast)
     if number < first:
         return
     difference = indicators.fast.value - indicators.slow.value
-    update_average(indicators.difference, difference, number - first, signal, 2.0 / (signal + 1))
+    update_average(indicators.difference, difference, number - first, signal, weights.macd_signal)
     if number >= first + signal - 1:
         indicators.macd = difference
         indicators.macd_signal = indicators.difference.value
 
 
 @inlined
-def update_direction(indicators: Any, rise: float, fall: float, number: int, period: int) -> None:
+def update_direction(
+    indicators: Any, rise: float, fall: float, number: int, period: int, weight: float
+) -> None:
     """Average directional index (Wilder).
 
     The directional movements of TA-Lib are divided by the same sum of true ranges, which cancels in DX.
@@ -106,10 +111,11 @@ def update_direction(indicators: Any, rise: float, fall: float, number: int, per
         fall: the low before less this one.
         number: of the bar, at least 1.
         period: of the sums and of the average.
+        weight: 1 / period.
     """
     if number >= period:
-        indicators.rises -= indicators.rises / period
-        indicators.falls -= indicators.falls / period
+        indicators.rises -= indicators.rises * weight
+        indicators.falls -= indicators.falls * weight
     if fall > 0.0 and fall > rise:
         indicators.falls += fall
     elif rise > 0.0 and rise > fall:
@@ -120,7 +126,7 @@ def update_direction(indicators: Any, rise: float, fall: float, number: int, per
     seeding = number < 2 * period
     if movement > 0.0 or seeding:
         dx = 100.0 * abs(indicators.rises - indicators.falls) / movement if movement > 0.0 else 0.0
-        update_average(indicators.directions, dx, number - period, period, 1.0 / period)
+        update_average(indicators.directions, dx, number - period, period, weight)
     indicators.adx = indicators.directions.value
 
 
@@ -129,10 +135,13 @@ def top_of_window(extremes: Any, top: int, number: int, period: int) -> int:
     """The bar with the highest extreme of the last `period`, given the one of the window before."""
     if top > number - period:
         return number if extremes[number & MASK] >= extremes[top & MASK] else top
-    top = number
-    for bar in range(number - period + 1, number):
-        if extremes[bar & MASK] > extremes[top & MASK]:
-            top = bar
+    # Which one is higher nobody can foresee, the processor neither: so nothing below is a branch.
+    top, highest = number, extremes[number & MASK]
+    for past in range(1, period):
+        extreme = extremes[(number - past) & MASK]
+        is_higher = extreme > highest
+        top = number - past if is_higher else top
+        highest = extreme if is_higher else highest
     return top
 
 
@@ -163,15 +172,16 @@ def update_changes(indicators: Any, recent: Any, number: int, parameters: Any) -
     extremes, closes = recent.extremes, recent.closes
     highest = max(extremes[UP, now], closes[before])
     lowest = min(-extremes[DOWN, now], closes[before])
-    period = parameters.atr_period
-    update_average(indicators.average_range, highest - lowest, number - 1, period, 1.0 / period)
+    weights, period = parameters.weights, parameters.atr_period
+    update_average(indicators.average_range, highest - lowest, number - 1, period, weights.atr)
     indicators.atr = indicators.average_range.value
-    update_strength(indicators, closes[now] - closes[before], number, parameters.rsi_period)
+    change = closes[now] - closes[before]
+    update_strength(indicators, change, number, parameters.rsi_period, weights.rsi)
     rise = extremes[UP, now] - extremes[UP, before]
     fall = extremes[DOWN, now] - extremes[DOWN, before]
-    update_direction(indicators, rise, fall, number, parameters.adx_period)
+    update_direction(indicators, rise, fall, number, parameters.adx_period, weights.adx)
     period = parameters.volatility_period
-    update_moments(indicators.returns, recent.returns, number - 1, period)
+    update_moments(indicators.returns, recent.returns, number - 1, period, weights.volatility)
     mean = indicators.returns.mean
     indicators.volatility = math.sqrt(indicators.returns.variance + mean * mean)
 
@@ -182,11 +192,12 @@ def update_indicators(indicators: Any, recent: Any, number: int, parameters: Any
     close = recent.closes[number & MASK]
     if number > 0:
         update_changes(indicators, recent, number, parameters)
-    update_moments(indicators.closes, recent.closes, number, parameters.band_period)
+    weights, period = parameters.weights, parameters.band_period
+    update_moments(indicators.closes, recent.closes, number, period, weights.band)
     indicators.sma = indicators.closes.mean
     indicators.deviation = deviation(indicators.closes)
     period = parameters.ema_period
-    update_average(indicators.average_close, close, number, period, 2.0 / (period + 1))
+    update_average(indicators.average_close, close, number, period, weights.ema)
     indicators.ema = indicators.average_close.value
     update_macd(indicators, close, number, parameters)
     update_stochastic(indicators, recent, number, parameters.stochastic_period)

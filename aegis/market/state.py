@@ -17,6 +17,7 @@ from aegis.market.parameters import Parameters, fields_of
 from aegis.market.recent import RECENT
 from aegis.market.session import SESSION, SESSION_VALUES
 from aegis.market.structure import STRUCTURE
+from aegis.market.weights import WEIGHTS, weights_of
 
 __all__ = [
     "MAX_RULES",
@@ -87,7 +88,9 @@ RULE: Final = np.dtype(
     ]
 )
 
-PARAMETERS: Final = np.dtype([*fields_of(Parameters), ("rules", RULE, (MAX_RULES,))])
+PARAMETERS: Final = np.dtype(
+    [*fields_of(Parameters), ("weights", WEIGHTS), ("rules", RULE, (MAX_RULES,))]
+)
 
 
 def parameter_record(parameters: Parameters) -> NDArray[np.void]:
@@ -95,6 +98,7 @@ def parameter_record(parameters: Parameters) -> NDArray[np.void]:
     record = np.zeros(1, PARAMETERS)
     for field in attrs.fields(Parameters):
         record[field.name] = getattr(parameters, field.name)
+    record["weights"] = weights_of(parameters)
     return record
 
 
