@@ -25,6 +25,7 @@ from aegis.venue.klines import KLINES_MAX, interval_name, kline_bars, kline_weig
 from aegis.venue.order_wire import OrderWire
 from aegis.venue.port import AccountView, OrderView, Placed
 from aegis.venue.signing import Credentials, encode
+from aegis.venue.silence import Silence
 from aegis.venue.throttle import Throttle
 
 __all__ = ["BinanceRest"]
@@ -54,6 +55,7 @@ class BinanceRest:
         self._weight = Throttle(
             limit=1920, window_ms=60_000, reserved=960
         )  # 80 % of 2,400 a minute
+        self._silence = Silence()
         self._http = httpx.AsyncClient(
             base_url=base_url,
             headers={"X-MBX-APIKEY": credentials.key},
@@ -187,14 +189,29 @@ class BinanceRest:
     async def _mutate(self, method: str, target: str) -> tuple[outcome.Outcome, int]:
         """A request that changes something: every way to fail is an outcome. Beside it, when the request left."""
         asked_ns = self._clock.monotonic_ns()
+        if self._silence.lasts(self.exchange_ms()):
+            return outcome.Unavailable(self._why_silent()), asked_ns
         try:
             reply = await self._wire.request(method, target)
         except Unavailable as why:
             return outcome.Unavailable(str(why)), asked_ns
         except Unknown as why:
             return outcome.Unknown(str(why)), asked_ns
-        self._follow_headers(reply.headers)
-        return outcome.classify(reply.status, reply.body), reply.sent_ns
+        answer = outcome.classify(reply.status, reply.body)
+        self._follow(reply.status, reply.headers, answer)
+        return answer, reply.sent_ns
+
+    def _follow(self, status: int, headers: Mapping[str, str], answer: outcome.Outcome) -> None:
+        """Keep to what the exchange says of its limits."""
+        self._follow_headers(headers)
+        if isinstance(answer, outcome.Unavailable) and answer.is_of_orders:
+            self._orders.correct(self._orders.limit)  # the others may be asked on
+        else:
+            self._silence.follow(status, headers, answer, self.exchange_ms())
+
+    def _why_silent(self) -> str:
+        left_ms = self._silence.until_ms - self.exchange_ms()
+        return f"nothing was sent: the exchange wants no requests for {left_ms} ms"
 
     def _follow_headers(self, headers: Mapping[str, str]) -> None:
         for name, throttle in (
@@ -214,14 +231,17 @@ class BinanceRest:
     async def _request(self, method: str, url: str) -> bytes:
         """A request that only reads (or may be repeated without harm)."""
         path = url.partition("?")[0]  # never the query in an error: it holds a signature
+        if self._silence.lasts(self.exchange_ms()):
+            raise Unavailable(f"{method} {path}: {self._why_silent()}")
         try:
             response = await self._http.request(method, url)
         except httpx.HTTPError as why:
             raise Unavailable(f"{method} {path}: {type(why).__name__}") from None
-        self._follow_headers(response.headers)
         if response.status_code == 200:
+            self._follow_headers(response.headers)
             return response.content
         answer = outcome.classify(response.status_code, response.content)
+        self._follow(response.status_code, response.headers, answer)
         if isinstance(answer, outcome.Refused):
             if answer.code == outcome.ORDER_MISSING:
                 raise _NoSuchOrder

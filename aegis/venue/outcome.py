@@ -43,6 +43,8 @@ class Unavailable:
 
     why: str
     banned_until_ms: int | None = None
+    is_of_orders: bool = False
+    """Too many orders; everything else may be asked on."""
 
 
 Outcome = Accepted | Refused | Unknown | Unavailable
@@ -53,7 +55,8 @@ CANCEL_MISSING: Final = -2011
 
 _UNPROVEN: Final = frozenset({-1000, -1001, -1006, -1007, -1008, -4116})
 """-4116, a client id that is open already, is evidence that an earlier request with it was taken."""
-_LIMITED: Final = frozenset({-1003, -1015})
+_TOO_MANY_ORDERS: Final = -1015
+_LIMITED: Final = frozenset({-1003, _TOO_MANY_ORDERS})
 
 
 class _Answer(msgspec.Struct, rename="camel"):
@@ -80,7 +83,8 @@ def classify(status: int, body: bytes) -> Outcome:
         return Unknown(f"HTTP {status} with a body that is not an answer")
     code = answer.code or 0
     if status < 500 and (status in {418, 429} or code in _LIMITED):
-        return Unavailable(f"HTTP {status} {code} {answer.msg}", _banned_until_ms(answer.msg))
+        why = f"HTTP {status} {code} {answer.msg}"
+        return Unavailable(why, _banned_until_ms(answer.msg), code == _TOO_MANY_ORDERS)
     if 200 <= status < 300:
         if answer.order_id is None:
             return Unknown(f"HTTP {status} without an order id")

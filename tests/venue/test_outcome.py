@@ -24,7 +24,8 @@ from aegis.venue.outcome import Accepted, Outcome, Refused, Unavailable, Unknown
         (200, b'{"x":' * 100_000, Unknown("HTTP 200 with a body that is not an answer")),
         (400, b'{"code":-4116,"msg":"dup"}', Unknown("HTTP 400 -4116 dup")),
         (503, b'{"code":-1003,"msg":"busy"}', Unknown("HTTP 503 -1003 busy")),
-        (429, b'{"code":-1015,"msg":"slow"}', Unavailable("HTTP 429 -1015 slow")),
+        (429, b'{"code":-1015,"msg":"slow"}', Unavailable("HTTP 429 -1015 slow", is_of_orders=True)),
+        (429, b'{"code":-1003,"msg":"slow"}', Unavailable("HTTP 429 -1003 slow")),
     ],
 )  # fmt: skip
 def test_outcome_of_an_answer(status: int, body: bytes, expected: Outcome) -> None:
