@@ -99,6 +99,19 @@ def _cores(facts: Facts) -> Finding:
     )
 
 
+def _rest(facts: Facts) -> Finding:
+    times = facts.rested_work_us / facts.work_us
+    return _found(
+        "idle cores",
+        f"work of {facts.work_us:.0f} us takes {times:.1f} times as long after a rest",
+        (
+            times > 4,
+            Verdict.WARNING,
+            "orders come after rests: take a machine of your own, or boot this one with idle=poll",
+        ),
+    )
+
+
 def _memory(facts: Facts) -> Finding:
     free = facts.shm_free_bytes
     return _found(
@@ -217,6 +230,7 @@ def _journal(facts: Facts) -> Finding:
 
 _JUDGEMENTS: Final[tuple[Callable[[Facts], Finding], ...]] = (
     _cores,
+    _rest,
     _memory,
     _files,
     _sync,

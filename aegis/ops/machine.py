@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import mmap
 import os
 import platform
 import re
 import resource
+import select
 import statistics
 import sys
 import tempfile
 from contextlib import suppress
+from decimal import Decimal
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -27,6 +31,9 @@ __all__ = ["Disk", "Facts", "Offset", "Package", "look"]
 _SYNCS: Final = 15
 _SYNC_BYTES: Final = 4096
 _READS: Final = 20_000
+_WORKS: Final = 15
+_WORK_FIELDS: Final = 12
+_REST_S: Final = 0.02
 _CLOCK_SOURCE: Final = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 
 
@@ -79,6 +86,10 @@ class Facts:
     files_max: int
     clock_source: str
     clock_read_ns: float
+    work_us: float
+    """A piece of work such as an order's, done again and again,"""
+    rested_work_us: float
+    """and the same after a rest."""
     cache: str
     """Where compiled code is kept; empty where nobody can keep it safely."""
     cache_why: str
@@ -92,6 +103,7 @@ class Facts:
 
 def look(config: Config, offset: Offset) -> Facts:
     """Measure everything but the venue's clock; takes some tenths of a second."""
+    work_us, rested_work_us = _work_us(0.0), _work_us(_REST_S)
     cache, cache_why, compiled = _cache()
     disk, disk_why = _disk(_journal_folder(config))
     return Facts(
@@ -106,6 +118,8 @@ def look(config: Config, offset: Offset) -> Facts:
         files_max=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         clock_source=_text(_CLOCK_SOURCE),
         clock_read_ns=_clock_read_ns(),
+        work_us=work_us,
+        rested_work_us=rested_work_us,
         cache=cache,
         cache_why=cache_why,
         compiled=compiled,
@@ -165,6 +179,19 @@ def _clock_read_ns() -> float:
     for _ in range(_READS):
         now_ns()
     return (now_ns() - began_ns) / _READS
+
+
+def _work_us(rest_s: float) -> float:
+    """How long the same work takes each time, with a rest before it: the median."""
+    times_us = []
+    for number in range(_WORKS):
+        if rest_s:
+            select.select((), (), (), rest_s)
+        began_ns = SystemClock.monotonic_ns()
+        body = {f"field {place}": str(Decimal(number + place) / 7) for place in range(_WORK_FIELDS)}
+        hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+        times_us.append((SystemClock.monotonic_ns() - began_ns) / 1e3)
+    return statistics.median(times_us)
 
 
 def _cache() -> tuple[str, str, bool]:

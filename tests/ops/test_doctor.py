@@ -27,6 +27,8 @@ GOOD = Facts(
     files_max=1024,
     clock_source="tsc",
     clock_read_ns=30.0,
+    work_us=30.0,
+    rested_work_us=60.0,
     cache="/cache",
     cache_why="",
     compiled=True,
@@ -72,6 +74,7 @@ def test_healthy_machine_has_nothing_to_do() -> None:
         ("fsync", Verdict.ERROR, {"disk": None, "disk_why": "read-only"}),
         ("clock source", Verdict.WARNING, {"clock_source": "hpet"}),
         ("clock source", Verdict.WARNING, {"clock_read_ns": 4000.0}),
+        ("idle cores", Verdict.WARNING, {"rested_work_us": 200.0}),
         ("venue's clock", Verdict.WARNING, {"offset": Offset("sim", -300)}),
         ("venue's clock", Verdict.ERROR, {"offset": Offset("sim", 1500)}),
         ("venue's clock", Verdict.ERROR, {"offset": Offset("sim", None, "no route")}),
@@ -113,6 +116,8 @@ def test_this_machine_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert {"trio", "numba"} <= {each.name for each in facts.packages if each.installed}
     assert "pytest" not in {each.name for each in facts.packages}
     assert facts.clock_read_ns > 0
+    assert facts.work_us > 0
+    assert facts.rested_work_us > 0
     assert facts.memfd == ""
     assert list((tmp_path / "aegis" / "sim").iterdir()) == []
 
