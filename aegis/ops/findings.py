@@ -102,12 +102,12 @@ def _cores(facts: Facts) -> Finding:
 def _rest(facts: Facts) -> Finding:
     times = facts.rested_work_us / facts.work_us
     return _found(
-        "idle cores",
-        f"work of {facts.work_us:.0f} us takes {times:.1f} times as long after a rest",
+        "after a rest",
+        f"work of {facts.work_us:.0f} us takes {times:.1f} times as long",
         (
             times > 4,
             Verdict.WARNING,
-            "orders come after rests: take a machine of your own, or boot this one with idle=poll",
+            "orders come after rests: prefer a machine, or cores, that nobody else works on",
         ),
     )
 

@@ -10,6 +10,8 @@ import trio
 from aegis.errors import Unavailable
 from aegis.kernel.clock import Clock
 from aegis.venue.depth_codec import DepthSnapshot, decode_snapshot
+from aegis.venue.outcome import classify
+from aegis.venue.silence import Silence
 from aegis.venue.throttle import Throttle
 
 __all__ = ["LIMIT", "DepthSnapshots"]
@@ -35,6 +37,7 @@ class DepthSnapshots:
     def __init__(self, base_url: str, clock: Clock) -> None:
         self._clock = clock
         self._weight = Throttle(limit=_SHARE, window_ms=_MINUTE_MS)
+        self._silence = Silence()
         self._http = httpx.AsyncClient(base_url=base_url, timeout=_TIMEOUT_S, trust_env=False)
 
     async def __aenter__(self) -> Self:
@@ -46,7 +49,9 @@ class DepthSnapshots:
             await self._http.aclose()
 
     async def budget(self) -> None:
-        """Wait until the next snapshot is within the share."""
+        """Wait until the next snapshot is within the share, and the exchange will hear us."""
+        while self._silence.lasts(self._wall_ms()):
+            await trio.sleep(_LOOK_S)
         while not self._weight.take(self._clock.monotonic_ns() // _NS_PER_MS, _WEIGHT):
             await trio.sleep(_LOOK_S)
 
@@ -66,7 +71,13 @@ class DepthSnapshots:
         if used.isdigit():
             self._weight.correct(int(used) - (_USED_MAX - _SHARE))
         if response.status_code in _BANS:
-            self._weight.correct(2 * _SHARE)  # nothing for a minute
+            self._weight.correct(2 * _SHARE)  # nothing for a minute, or for as long as it says
+            answer = classify(response.status_code, response.content)
+            headers, now_ms = response.headers, self._wall_ms()
+            self._silence.follow(response.status_code, headers, answer, now_ms)
         if response.status_code != 200:
             raise Unavailable(f"GET /fapi/v1/depth: HTTP {response.status_code}")
         return decode_snapshot(response.content, LIMIT)
+
+    def _wall_ms(self) -> int:
+        return self._clock.wall_ns() // _NS_PER_MS

@@ -32,7 +32,7 @@ CONNECTIONS_MAX: Final = 32
 _ANSWER_BYTES_MAX: Final = 1 << 20
 _CHUNK: Final = 65_536
 _CLOSE_S: Final = 1.0
-_METHODS: Final = ("POST", "PUT", "DELETE")
+_METHODS: Final = ("POST", "DELETE")
 _GAP: Final = "/?"
 _TARGET: Final = re.compile(r"[!-~]+", re.ASCII)
 
@@ -96,7 +96,7 @@ class OrderWire:
         """Send a request without a body, once, and wait for its answer.
 
         Args:
-            method: of HTTP, one that changes something.
+            method: POST or DELETE.
             target: path and query, exactly as they go out.
 
         Raises:

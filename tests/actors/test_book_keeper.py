@@ -329,11 +329,16 @@ async def test_symbol_without_a_book_is_told_apart(autojump_clock: MockClock, de
 # ---- where snapshots come from
 
 
+BEGAN_MS = 1_700_000_000_000
+
+
 class Answers:
     """An exchange behind httpx."""
 
     def __init__(self, source: DepthSnapshots) -> None:
         self.status, self.used = 200, 20
+        self.body: dict[str, object] = {"lastUpdateId": 7, "T": 5}
+        self.body |= {"bids": [["9", "1"]], "asks": [["10", "1"]]}
         self.asked: list[httpx.URL] = []
         source._http = httpx.AsyncClient(
             transport=httpx.MockTransport(self._answer), base_url="http://x"
@@ -341,9 +346,8 @@ class Answers:
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request.url)
-        body = {"lastUpdateId": 7, "T": 5, "bids": [["9", "1"]], "asks": [["10", "1"]]}
         headers = {"x-mbx-used-weight-1m": str(self.used)}
-        return httpx.Response(self.status, json=body, headers=headers)
+        return httpx.Response(self.status, json=self.body, headers=headers)
 
 
 @pytest.fixture
@@ -357,6 +361,9 @@ class TrioClock(ManualClock):
 
     def monotonic_ns(self) -> int:
         return round(trio.current_time() * 1e9)
+
+    def wall_ns(self) -> int:
+        return BEGAN_MS * 1_000_000 + self.monotonic_ns()
 
 
 async def seconds_for(source: DepthSnapshots, count: int) -> float:
@@ -410,6 +417,20 @@ async def test_ban_is_waited_out(
     with pytest.raises(Unavailable):
         await source.fetch("BTCUSDT")
     assert await seconds_for(source, 1) >= 60
+
+
+async def test_ban_lasts_as_long_as_it_says(
+    autojump_clock: MockClock, source: DepthSnapshots
+) -> None:
+    """A ban of an hour is no reason to ask again after a minute: each question would make it longer."""
+    answers = Answers(source)
+    answers.status = 418
+    until_ms = BEGAN_MS + round(trio.current_time() * 1e3) + 3_600_000
+    answers.body = {"code": -1003, "msg": f"Way too many requests; banned until {until_ms}. Please"}
+    await source.budget()
+    with pytest.raises(Unavailable):
+        await source.fetch("BTCUSDT")
+    assert 3_600 <= await seconds_for(source, 1) <= 3_602
 
 
 async def test_failures_are_unavailable(autojump_clock: MockClock, source: DepthSnapshots) -> None:

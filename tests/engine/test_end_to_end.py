@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from decimal import Decimal
@@ -244,6 +245,9 @@ async def test_engine_starts_a_new_worker_for_one_that_was_killed(tmp_path: Path
     journal = tmp_path / "j.db"
     async with trading(journal) as (server, engine):
         report = await until(engine, lambda report: report.brain.counts["bars"] > 4)
+        cores = sorted(os.sched_getaffinity(0))
+        worker_cores = sorted(os.sched_getaffinity(report.feed.worker_pid))
+        assert worker_cores == (cores[:-1] or cores)  # the last one is the loop's
         killed = trio.Path("/proc") / str(report.feed.worker_pid)
         await trio.run_process(["kill", "-KILL", str(report.feed.worker_pid)])
         report = await until(engine, lambda report: report.feed.restarts == 1)

@@ -74,7 +74,7 @@ def test_healthy_machine_has_nothing_to_do() -> None:
         ("fsync", Verdict.ERROR, {"disk": None, "disk_why": "read-only"}),
         ("clock source", Verdict.WARNING, {"clock_source": "hpet"}),
         ("clock source", Verdict.WARNING, {"clock_read_ns": 4000.0}),
-        ("idle cores", Verdict.WARNING, {"rested_work_us": 200.0}),
+        ("after a rest", Verdict.WARNING, {"rested_work_us": 200.0}),
         ("venue's clock", Verdict.WARNING, {"offset": Offset("sim", -300)}),
         ("venue's clock", Verdict.ERROR, {"offset": Offset("sim", 1500)}),
         ("venue's clock", Verdict.ERROR, {"offset": Offset("sim", None, "no route")}),

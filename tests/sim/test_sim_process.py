@@ -61,6 +61,18 @@ def test_process_says_when_it_is_ready() -> None:
     assert event["driving"] == []
 
 
+def test_child_gives_way_to_its_parent() -> None:
+    """It goes behind the engine on the cores that they share, and leaves it the last of them."""
+    cores = sorted(os.sched_getaffinity(0))
+    with exchange("0", "watch") as process:
+        event = ready(process)
+        # By the time it answers it has given way.
+        urllib.request.urlopen(f"{event['rest']}/fapi/v1/ping").close()  # noqa: S310  # loopback
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) > os.getpriority(os.PRIO_PROCESS, 0)
+        assert os.sched_getscheduler(process.pid) == os.SCHED_BATCH
+        assert sorted(os.sched_getaffinity(process.pid)) == (cores[:-1] or cores)
+
+
 def test_process_ends_with_its_stdin() -> None:
     """When the parent closes stdin the process is over, with exit code 0."""
     with exchange("0", "watch") as process:
