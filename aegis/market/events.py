@@ -13,8 +13,9 @@ import numpy as np
 
 from aegis.compiled import inlined
 from aegis.errors import check
+from aegis.market.lines import claim
 
-__all__ = ["EVENT", "EVENTS", "LOG", "Element", "Happening", "write_event"]
+__all__ = ["EVENT", "EVENTS", "LOG", "Element", "Happening", "claim_events", "write_event"]
 
 
 class Element(IntEnum):
@@ -88,6 +89,13 @@ EVENTS: Final = np.dtype(
     ],
     align=True,
 )
+
+
+@inlined
+def claim_events(events: Any) -> None:
+    """Ask for the places of the next two events: most bars make as many."""
+    claim(events.ring[events.written & (LOG - 1)])
+    claim(events.ring[(events.written + 1) & (LOG - 1)])
 
 
 @inlined

@@ -58,8 +58,11 @@ INDICATORS: Final = np.dtype(
         ("closes", MOMENTS),
         ("returns", MOMENTS),
         ("top", "<i8", (2,)),  # the bars with the highest high and lowest low of the window
-        ("fast_k", "<f8", (3,)),  # the last three
-        ("mean_k", "<f8", (3,)),
+        # The last two. They move up: a ring of three would be read, as a pair, before its newest is out of the store buffer.
+        ("fast_k", "<f8"),
+        ("fast_k_before", "<f8"),
+        ("mean_k", "<f8"),
+        ("mean_k_before", "<f8"),
     ],
     align=True,
 )
@@ -116,10 +119,9 @@ def update_direction(
     if number >= period:
         indicators.rises -= indicators.rises * weight
         indicators.falls -= indicators.falls * weight
-    if fall > 0.0 and fall > rise:
-        indicators.falls += fall
-    elif rise > 0.0 and rise > fall:
-        indicators.rises += rise
+    # Which of them it is nobody can foresee, the processor neither: a choice of summands is no branch.
+    indicators.falls += fall if (fall > 0.0) & (fall > rise) else 0.0
+    indicators.rises += rise if (rise > 0.0) & (rise > fall) else 0.0
     if number < period:
         return
     movement = indicators.rises + indicators.falls
@@ -157,12 +159,15 @@ def update_stochastic(indicators: Any, recent: Any, number: int, period: int) ->
     highest = recent.extremes[UP, indicators.top[UP] & MASK]
     lowest = -recent.extremes[DOWN, indicators.top[DOWN] & MASK]
     place = recent.closes[number & MASK] - lowest
-    fast_k, mean_k = indicators.fast_k, indicators.mean_k
-    fast_k[number % 3] = 100.0 * place / (highest - lowest) if highest > lowest else 0.0
-    mean_k[number % 3] = (fast_k[0] + fast_k[1] + fast_k[2]) / 3.0
+    fast_k = 100.0 * place / (highest - lowest) if highest > lowest else 0.0
+    mean_k = (indicators.fast_k_before + indicators.fast_k + fast_k) / 3.0
     if number >= period + 3:
-        indicators.slow_k = mean_k[number % 3]
-        indicators.slow_d = (mean_k[0] + mean_k[1] + mean_k[2]) / 3.0
+        indicators.slow_k = mean_k
+        indicators.slow_d = (indicators.mean_k_before + indicators.mean_k + mean_k) / 3.0
+    indicators.fast_k_before = indicators.fast_k
+    indicators.fast_k = fast_k
+    indicators.mean_k_before = indicators.mean_k
+    indicators.mean_k = mean_k
 
 
 @inlined

@@ -13,6 +13,7 @@ from aegis.market.bars import BAR, FLAG_BROKEN, HISTORY
 from aegis.market.features import FEATURES
 from aegis.market.flow import FLOW
 from aegis.market.indicators import INDICATORS, VALUES
+from aegis.market.lines import in_lines, zeros_in_lines
 from aegis.market.parameters import Parameters, fields_of
 from aegis.market.recent import RECENT
 from aegis.market.session import SESSION, SESSION_VALUES
@@ -28,52 +29,58 @@ __all__ = [
     "parameter_record",
 ]
 
-ROW: Final = np.dtype(
-    [
-        ("event_ns", "<i8"),  # newest event time seen
-        ("trade_ns", "<i8"),  # newest event time of a trade
-        ("start_ns", "<i8"),  # of the forming bar, or end of the last one: before it is late
-        ("end_ns", "<i8"),  # end of the forming bar: a trade at or after it closes the bar
-        ("begin_ns", "<i8"),  # where the first bar made here begins: before it the exchange's own
-        ("closed_ns", "<i8"),  # end of the last closed bar: no other begins before it
-        ("bid", "<f8"),  # best bid and ask of the last quote, 0 before the first
-        ("ask", "<f8"),
-        ("bid_size", "<f8"),
-        ("ask_size", "<f8"),
-        ("price", "<f8"),  # of the last trade
-        ("mark", "<f8"),  # the exchange's own valuation, 0 before the first
-        ("index", "<f8"),
-        ("funding_rate", "<f8"),  # the last one
-        ("funding_ms", "<i8"),  # time of the next funding, 0 for none
-        ("stop_long", "<f8"),  # armed stop of a long position, -inf while none is armed
-        ("stop_short", "<f8"),  # of a short position, +inf while none is armed
-        ("target_long", "<f8"),  # armed target of a long position, +inf while none is armed
-        ("target_short", "<f8"),  # of a short position, -inf while none is armed
-        ("rules", "<i8"),  # bit n: rule n is asked at each close
-        ("followed", "<i8"),  # 1 where each close is written down as a CLOSING
-        ("recv_us", "<u4"),  # receive stamp of the last tick
-        ("symbol", "<u2"),  # the number of this row
-        ("gap", "<u2"),  # FLAG_BROKEN from a GAP, and from the beginning, to the next trade
-        ("ticks", "<i8"),  # the sum of the six below
-        ("quotes", "<i8"),
-        ("trades", "<i8"),  # merged into a bar
-        ("early", "<i8"),  # before `begin_ns`: in no bar made here
-        ("late", "<i8"),  # before the forming bar: dropped
-        ("gaps", "<i8"),
-        ("marks", "<i8"),
-        ("bad", "<i8"),  # impossible values: dropped
-        ("bars", "<i8"),  # closed ones
-        ("broken_bars", "<i8"),  # of these, with FLAG_BROKEN
-        ("flow", FLOW),
-        ("forming", BAR),  # none while it has no trades
-        ("session", SESSION),
-        ("indicators", INDICATORS),
-        ("features", FEATURES),
-        ("recent", RECENT),
-        ("structure", STRUCTURE),
-        ("history", BAR, (HISTORY,)),
-    ],
-    align=True,
+ROW: Final = in_lines(
+    np.dtype(
+        [
+            # What a quote reads and writes: two cache lines, and no third.
+            ("event_ns", "<i8"),  # newest event time seen
+            ("bid", "<f8"),  # best bid and ask of the last quote, 0 before the first
+            ("ask", "<f8"),
+            ("bid_size", "<f8"),
+            ("ask_size", "<f8"),
+            ("flow", FLOW),
+            ("stop_long", "<f8"),  # armed stop of a long position, -inf while none is armed
+            ("stop_short", "<f8"),  # of a short position, +inf while none is armed
+            ("target_long", "<f8"),  # armed target of a long position, +inf while none is armed
+            ("target_short", "<f8"),  # of a short position, -inf while none is armed
+            ("recv_us", "<u4"),  # receive stamp of the last tick
+            ("symbol", "<u2"),  # the number of this row
+            ("gap", "<u2"),  # FLAG_BROKEN from a GAP, and from the beginning, to the next trade
+            ("ticks", "<i8"),  # the sum of quotes, trades, early, late, gaps, marks and bad
+            ("quotes", "<i8"),
+            ("trade_ns", "<i8"),  # newest event time of a trade
+            # What a trade reads and writes besides.
+            ("start_ns", "<i8"),  # of the forming bar, or end of the last: before it is late
+            ("end_ns", "<i8"),  # end of the forming bar: a trade at or after it closes the bar
+            ("begin_ns", "<i8"),  # where the first bar made here begins: before it the exchange's
+            ("closed_ns", "<i8"),  # end of the last closed bar: no other begins before it
+            ("price", "<f8"),  # of the last trade
+            ("trades", "<i8"),  # merged into a bar
+            ("rules", "<i8"),  # bit n: rule n is asked at each close
+            ("followed", "<i8"),  # 1 where each close is written down as a CLOSING
+            ("forming", BAR),  # none while it has no trades
+            ("bars", "<i8"),  # closed ones
+            ("broken_bars", "<i8"),  # of these, with FLAG_BROKEN
+            # What is rare.
+            ("mark", "<f8"),  # the exchange's own valuation, 0 before the first
+            ("index", "<f8"),
+            ("funding_rate", "<f8"),  # the last one
+            ("funding_ms", "<i8"),  # time of the next funding, 0 for none
+            ("early", "<i8"),  # before `begin_ns`: in no bar made here
+            ("late", "<i8"),  # before the forming bar: dropped
+            ("gaps", "<i8"),
+            ("marks", "<i8"),
+            ("bad", "<i8"),  # impossible values: dropped
+            # What a closed bar reads and writes.
+            ("session", SESSION),
+            ("indicators", INDICATORS),
+            ("features", FEATURES),
+            ("recent", RECENT),
+            ("structure", STRUCTURE),
+            ("history", BAR, (HISTORY,)),
+        ],
+        align=True,
+    )
 )
 
 
@@ -104,9 +111,7 @@ def parameter_record(parameters: Parameters) -> NDArray[np.void]:
 
 def empty_state(symbols: int) -> NDArray[np.void]:
     """The state before the first tick: a ROW array of `symbols` rows, with no stop armed and nothing warm."""
-    state = np.empty(symbols, ROW)
-    # Written, not only asked for: the pages are there before the market is, and no step waits for one.
-    state.view(np.uint8).fill(0)
+    state = zeros_in_lines(symbols, ROW)
     state["symbol"] = np.arange(symbols)
     state["gap"] = FLAG_BROKEN  # the first bar began before anybody listened
     state["stop_long"] = -math.inf

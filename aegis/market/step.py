@@ -14,10 +14,12 @@ import numpy as np
 from aegis.compiled import compiled, inlined
 from aegis.market.bars import BAR, FLAG_BROKEN, HISTORY, merge_trade, open_bar
 from aegis.market.closings import write_closing
+from aegis.market.events import claim_events
 from aegis.market.features import update_features
 from aegis.market.flow import close_flow, take_quote
 from aegis.market.indicators import update_indicators
 from aegis.market.kernel import array_of, constant
+from aegis.market.lines import claim
 from aegis.market.parameters import BarKind
 from aegis.market.recent import remember_bar
 from aegis.market.records import MAX_EVENT_NS, TICK, TickKind
@@ -64,7 +66,8 @@ def close_bar(row: Any, bar: Any, parameters: Any, outbox: Any) -> None:
     row.bars += 1
     row.closed_ns = end_of(bar, parameters)
     row.broken_bars += bar.flags & FLAG_BROKEN
-    row.history[number & (HISTORY - 1)] = bar
+    claim(row.history[number & (HISTORY - 1)])
+    claim_events(row.structure.events)
     remember_bar(row.recent, bar, number)
     update_session(row.session, bar, parameters.session_ms * 1_000_000)
     close_flow(row.flow, row)
@@ -73,6 +76,7 @@ def close_bar(row: Any, bar: Any, parameters: Any, outbox: Any) -> None:
     update_structure(row.structure, row.recent, bar, number, atr, parameters)
     update_features(row, bar, parameters)
     call_rules(row, bar, parameters, outbox)
+    row.history[number & (HISTORY - 1)] = bar
     if row.followed:
         write_closing(outbox, row, bar)
 
@@ -106,6 +110,14 @@ def check_target(row: Any, tick: Any, outbox: Any) -> None:
         leave(row, tick, outbox, _TARGET, -1, tick.bid)
     elif tick.ask <= row.target_short:
         leave(row, tick, outbox, _TARGET, 1, tick.ask)
+
+
+@inlined
+def is_guarded_at(row: Any, tick: Any) -> bool:
+    """True where a quote is at or beyond an armed stop or target: four comparisons, and one branch for whoever asks."""
+    is_stop = (tick.bid <= row.stop_long) | (tick.ask >= row.stop_short)
+    is_target = (tick.bid >= row.target_long) | (tick.ask <= row.target_short)
+    return is_stop | is_target  # type: ignore[no-any-return]
 
 
 @inlined
@@ -184,13 +196,15 @@ def take_tick(row: Any, tick: Any, parameters: Any, outbox: Any) -> None:
     if tick.kind == _QUOTE and quote_holds(tick):
         stamp(row, tick)
         take_quote(row.flow, row, tick)
-        row.bid = tick.bid
-        row.ask = tick.ask
-        row.bid_size = tick.bid_size
-        row.ask_size = tick.ask_size
+        bid, ask, bid_size, ask_size = tick.bid, tick.ask, tick.bid_size, tick.ask_size
+        row.bid = bid
+        row.ask = ask
+        row.bid_size = bid_size
+        row.ask_size = ask_size
         row.quotes += 1
-        check_stop(row, tick, outbox)
-        check_target(row, tick, outbox)
+        if is_guarded_at(row, tick):
+            check_stop(row, tick, outbox)
+            check_target(row, tick, outbox)
     elif tick.kind == _TRADE and trade_holds(tick):
         stamp(row, tick)
         take_trade(row, tick, parameters, outbox)
