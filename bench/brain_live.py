@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -29,7 +29,8 @@ TICK_S = 0.001
 NAMES = tuple(f"COIN{number}USDT" for number in range(SYMBOLS))
 PARAMETERS = Parameters(interval_ms=100, pivot_bars=2)
 WARM_S = 0.3
-TICKER, SIGNAL, END = "1 ms ticker, late", "tick to signal", "cancel to the thread's end"
+TICKER, END = "1 ms ticker, late", "cancel to the thread's end"
+SIGNAL, HANDLED = "tick to signal", "tick to signal's handler"
 IDLE, SATURATED, LIVE, ASLEEP = "beside an idle Brain", "beside a busy Brain", "Brain", "asleep"
 
 
@@ -79,14 +80,18 @@ async def ticker(seconds: float, rate: int | None) -> tuple[float, float]:
     return float(np.percentile(late_us, 50)), float(np.percentile(late_us, 99))
 
 
-async def signals(seconds: float) -> tuple[float, float]:
-    """From the writing of a tick in another process to the signal's handler, p50 and p99 in us."""
+async def signals(seconds: float) -> tuple[float, ...]:
+    """From the writing of a tick in another process to the signal in the Gate's mailbox, and to its handler.
+
+    Returns:
+        p50 and p99 of each, in us.
+    """
     async with open_brain(RATE) as live:
         await trio.sleep(seconds)
         report = await live.brain.ask(Report(), timeout=10)
         expect((report.ticks_lost, report.lost, report.proposed > 0), (0, 0, True))
-    latency = live.latency.report()
-    return float(latency.p50), float(latency.p99)
+    ends = (report.tick_to_signal_us, live.latency.report())
+    return tuple(float(figure) for end in ends for figure in (end.p50, end.p99))
 
 
 async def end(rate: int | None) -> float:
@@ -98,32 +103,37 @@ async def end(rate: int | None) -> float:
 
 
 def contestants(scale: float) -> list[Contestant]:
-    """The figures that take a Brain at work; the second of a pair is of the same run as the first."""
+    """The figures that take a Brain at work; what has one name is of one run."""
     seconds = max(1.0, 4.0 * scale)
-    pairs: list[tuple[str, str, Callable[[], tuple[float, float]]]] = [
-        (IDLE, TICKER, partial(trio.run, ticker, seconds, None)),
-        (SATURATED, TICKER, partial(trio.run, ticker, seconds, 0)),
-        (LIVE, SIGNAL, partial(trio.run, signals, seconds)),
+    measured: list[tuple[str, tuple[str, ...], Callable[[], tuple[float, ...]]]] = [
+        (IDLE, (TICKER,), partial(trio.run, ticker, seconds, None)),
+        (SATURATED, (TICKER,), partial(trio.run, ticker, seconds, 0)),
+        (LIVE, (SIGNAL, HANDLED), partial(trio.run, signals, seconds)),
     ]
     everybody = []
-    for name, metric, measure in pairs:
-        everybody += _pair(name, metric, measure)
+    for name, metrics, measure in measured:
+        everybody += _of_one_run(name, metrics, measure)
     for name, rate in ((ASLEEP, None), (SATURATED, 0)):
         everybody.append(Contestant(name, END, "ms", partial(trio.run, end, rate)))
     return everybody
 
 
-def _pair(name: str, metric: str, measure: Callable[[], tuple[float, float]]) -> list[Contestant]:
-    latest = [0.0, 0.0]
+def _of_one_run(
+    name: str, metrics: Sequence[str], measure: Callable[[], tuple[float, ...]]
+) -> list[Contestant]:
+    """p50 and p99 of each metric: the first of them runs, the others are of its run."""
+    latest: list[float] = []
 
     def first() -> float:
         latest[:] = measure()
         return latest[0]
 
-    return [
-        Contestant(name, f"{metric}, p50", "us", first),
-        Contestant(name, f"{metric}, p99", "us", lambda: latest[1]),
-    ]
+    def other(index: int) -> Callable[[], float]:
+        return lambda: latest[index]
+
+    names = [f"{metric}, {which}" for metric in metrics for which in ("p50", "p99")]
+    runs = [first, *map(other, range(1, len(names)))]
+    return [Contestant(name, each, "us", run) for each, run in zip(names, runs, strict=True)]
 
 
 def goals(median: dict[tuple[str, str], float], worst_end_ms: float) -> list[Goal]:

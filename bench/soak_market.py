@@ -92,7 +92,7 @@ def write_evenly(writer: Writer, orders: MarketOrders) -> None:
         part["bid"] *= swell
         part["ask"] *= swell
         part["event_ns"] = wall_ns + at_ns
-        part["recv_us"] = received_us(at_ns)
+        part["recv_us"] = received_us(now_ns())
         done = 0
         while (done := done + writer.write_batch(part[done:])) < len(part):
             time.sleep(_NAP_S / 10)  # the reader has more than enough to do

@@ -233,16 +233,17 @@ class Brain(Actor):
         if self._halted:
             return
         is_heard = self._bus.is_heard(SignalGenerated)
+        tell, now_ns = self._gate.tell, self.ctx.clock.monotonic_ns
         # As tuples, all at once: a record's fields one by one take 12 us, and the last of a burst waits for all of it.
         for row in signals.tolist():
-            signal = self._signal(row)
+            signal = self._signal(row, now_ns())
             self._proposed += 1
             if signal.strategy:
                 self._by_rule[signal.strategy] += 1
-            self._tick_to_signal.add((signal.created_ns // 1000 - signal.caused_us) & _STAMP_MASK)
             if is_heard:
                 self._bus.publish(SignalGenerated(signal))
-            delivery = self._gate.tell(signal)
+            delivery = tell(signal)
+            self._tick_to_signal.add((now_ns() // 1000 - signal.caused_us) & _STAMP_MASK)
             self._superseded += delivery is _CONFLATED
             self._unsent += delivery is _DEAD
 
@@ -273,7 +274,7 @@ class Brain(Actor):
             )
             self._bus.publish(update)
 
-    def _signal(self, row: tuple[Any, ...]) -> Signal:
+    def _signal(self, row: tuple[Any, ...], created_ns: int) -> Signal:
         _, known_ns, price, stop, _, target, recv_us, symbol, kind, reason, _, rule = row
         return Signal(
             signal_id=next(self._ids),
@@ -284,7 +285,7 @@ class Brain(Actor):
             reason=_REASONS[reason],
             event_ns=known_ns,
             caused_us=recv_us,
-            created_ns=self.ctx.clock.monotonic_ns(),
+            created_ns=created_ns,
             target=None if math.isnan(target) else target,
             strategy=self._rules[rule],
         )

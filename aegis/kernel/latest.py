@@ -27,23 +27,22 @@ class LatestQueue:
     def __iter__(self) -> Iterator[Envelope]:
         return iter(self._by_key.values())
 
-    def __contains__(self, key: Hashable) -> bool:
-        return key in self._by_key
+    def put(self, envelope: Envelope) -> bool:
+        """Add at the end, or put in the place of the waiting one that has the same key: True.
 
-    def key_of(self, envelope: Envelope) -> Hashable:
-        """The key of the message, made sure to be hashable; somebody who waits for an answer is never replaced."""
+        Whoever waits for an answer is never replaced. It raises what the key's function raises, and for a key that has no
+        hash; then nothing has changed.
+        """
         message, _, receipt, _ = envelope
         key = self._key(message) if receipt is None else id(receipt)
-        hash(key)
-        return key
-
-    def put(self, key: Hashable, envelope: Envelope) -> None:
-        """Add at the end, or replace where the key stands."""
-        self._by_key[key] = envelope
+        by_key = self._by_key
+        is_replaced = key in by_key
+        by_key[key] = envelope
+        return is_replaced
 
     def append(self, envelope: Envelope) -> None:
-        """Add or replace by the envelope's own key."""
-        self.put(self.key_of(envelope), envelope)
+        """Put, whatever was there."""
+        self.put(envelope)
 
     def extend(self, envelopes: Iterable[Envelope]) -> None:
         """Append each."""

@@ -60,7 +60,7 @@ class Delivery(IntEnum):
     DEAD = 4  # not accepted: the actor has ended
 
 
-_OK = Delivery.OK  # reading an enum's member costs as much as appending to a queue
+_OK, _CONFLATED = Delivery.OK, Delivery.CONFLATED  # reading a member costs as much as appending
 
 
 def _never(_actor: object, _message: object) -> None:
@@ -275,19 +275,22 @@ class Mailbox:
         return Delivery.REJECTED
 
     def _put_latest(self, level: int, queue: LatestQueue, envelope: Envelope) -> Delivery:
-        key, error = caught_call(queue.key_of, envelope)
+        is_replaced, error = caught_call(queue.put, envelope)
         if error is not None:  # a receiver's faulty key must not crash its sender
             self.rejected[level] += 1
             return Delivery.REJECTED
-        delivery = Delivery.OK
-        if key in queue:
+        if is_replaced:
             self.conflated[level] += 1
-            delivery = Delivery.CONFLATED
-        elif self._is_full(level):
+            return _CONFLATED
+        delivery = _OK
+        depth = len(queue)
+        if depth > self._levels[level].capacity:
             self._drop_oldest(level)
-            delivery = Delivery.DROPPED_OLDEST
-        queue.put(key, envelope)
-        self._arrived(level)
+            delivery, depth = Delivery.DROPPED_OLDEST, depth - 1
+        if depth == 1:
+            self._arrived(level)
+        elif depth > self.peak[level]:  # then the consumer knows of this level already
+            self.peak[level] = depth
         return delivery
 
     def _drop_oldest(self, level: int) -> None:

@@ -109,6 +109,10 @@ class Bell:
         if self._fd is None:
             await trio.sleep(_POLL_S)
             return
+        if nap_s == math.inf:  # no deadline, and not the time that one takes
+            await trio.lowlevel.wait_readable(self._fd)
+            self._rung = True
+            return
         with trio.move_on_after(nap_s):
             await trio.lowlevel.wait_readable(self._fd)
             self._rung = True
