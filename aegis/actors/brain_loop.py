@@ -33,6 +33,12 @@ BATCH: Final = 4096
 """Ticks that are stepped together at most: some 30 us, which a command may have to wait."""
 
 
+_FEW: Final = 512
+_PIECE: Final = 16
+"""Of a batch of no more than a few, signals are handed on after so many ticks: whoever waits for them wakes up while the rest is
+stepped. More than a few is what came while this thread had no core, and is taken as fast as it can be."""
+
+
 class Wire(IntEnum):
     """The words that join the loop to the rest: the index of each in one array of int64."""
 
@@ -178,8 +184,11 @@ def think(
             _hand_on(wire, outbox)
         count = _take(reader, ticks.ctypes.data, BATCH)
         if count > 0:
-            step(ticks, count, state, parameters, outbox)
-            _hand_on(wire, outbox)
+            piece = _PIECE if count <= _FEW else count
+            for first in range(0, count, piece):
+                part = ticks[first : min(first + piece, count)]
+                step(part, part.shape[0], state, parameters, outbox)
+                _hand_on(wire, outbox)
             if load_acquire(heard_at) != 0:
                 _update(wire, ticks, count, windows, conflated)
             continue
