@@ -30,6 +30,9 @@ _SYMBOLS: Final = 300
 _OFFERED: Final = 105_000
 """A little more than what has to be kept up with: the exchange, too, loses its core at times."""
 _WARM_S: Final = 2.0
+_COUNTED_S: Final = 3.0
+"""So long, at the end, allocations are counted. Each then takes longer, and with them all that is in Python: by a sixth from
+tick to order. So whatever is timed is timed before."""
 _BARS: Final = Parameters(interval_ms=500, pivot_bars=2, atr_period=4)
 """600 bars a second over all symbols, with some tens of signals and a handful of orders among them."""
 
@@ -46,25 +49,37 @@ class _Mark:
 
 
 class _Watch(Silent):
-    """Takes the engine's figures each second, and counts from when it is warm."""
+    """Takes the engine's figures each second: once it is warm, when what is timed is over, and while allocations are counted.
 
-    def __init__(self) -> None:
+    Args:
+        timed_s: when, after the start, timing ends and counting begins.
+    """
+
+    def __init__(self, timed_s: float) -> None:
+        self._timed_s = timed_s
         self._counting = ExitStack()
         self._allocations = AllocationCounter()
         self.warm: _Mark | None = None
-        self.last: _Mark | None = None
+        self.timed: _Mark | None = None
         self.report: EngineReport | None = None
+        self.counting: _Mark | None = None
+        self.counted: _Mark | None = None
 
     def __exit__(self, *_: object) -> None:
         self._counting.close()
 
     def show(self, report: EngineReport, elapsed_s: float) -> None:
         """Note what there is to note."""
-        if self.warm is None and elapsed_s > _WARM_S:
+        mark = self._mark(report)
+        if self.warm is None:
+            self.warm = mark if elapsed_s > _WARM_S else None
+        elif elapsed_s < self._timed_s:
+            self.timed, self.report = mark, report
+        elif self.counting is None:
             self._counting.enter_context(self._allocations)
-            self.warm = self._mark(report)
-        elif self.warm is not None:
-            self.last, self.report = self._mark(report), report
+            self.counting = mark
+        else:
+            self.counted = mark
 
     def _mark(self, report: EngineReport) -> _Mark:
         garbage = report.garbage
@@ -84,12 +99,13 @@ async def measure_load(
     offered: int = _OFFERED,
     config: Config | None = None,
 ) -> Load:
-    """Trade for so long under so many ticks a second; the first two seconds are left out.
+    """Trade for so long under so many ticks a second; two seconds before and three after are not timed.
 
     Raises:
         Refused, Unavailable, Broken: the engine did not get so far.
     """
-    watch = _Watch()
+    timed_s = _WARM_S + seconds
+    watch = _Watch(timed_s)
     with tempfile.TemporaryDirectory(dir=state_folder(), prefix="verify-") as folder:
         settings = config or Config(strategy=_BARS)
         settings = attrs.evolve(
@@ -97,40 +113,36 @@ async def measure_load(
             symbols=paper_symbols(symbols),
             run=attrs.evolve(settings.run, journal=str(Path(folder) / "journal.db")),
         )
-        options = RunOptions(settings, "paper", 7, seconds + _WARM_S, load=offered)
+        options = RunOptions(settings, "paper", 7, timed_s + _COUNTED_S, load=offered)
         summary = await run(options, watch)
-    if summary is None or watch.warm is None or watch.last is None or watch.report is None:
+    if summary is None:
         raise Unavailable("the engine did not trade for long enough")
-    return _facts(symbols, offered, watch.warm, watch.last, watch.report, summary)
+    return _facts(symbols, offered, watch, summary)
 
 
-def _facts(
-    symbols: int,
-    offered: int,
-    warm: _Mark,
-    last: _Mark,
-    report: EngineReport,
-    summary: dict[str, Any],
-) -> Load:
-    ticks = last.ticks - warm.ticks
+def _facts(symbols: int, offered: int, watch: _Watch, summary: dict[str, Any]) -> Load:
+    warm, timed, report = watch.warm, watch.timed, watch.report
+    counting, counted = watch.counting, watch.counted
+    if not (warm and timed and report and counting and counted):
+        raise Unavailable("the engine did not trade for long enough")
     times = report.executor.times
     pids = {name: pid for name, pid in summary["pids"].items() if pid}
     feed = summary["feed"]
     return Load(
         symbols=symbols,
         offered_a_second=offered,
-        seconds=(last.at_ns - warm.at_ns) / 1e9,
-        ticks=ticks,
+        seconds=(timed.at_ns - warm.at_ns) / 1e9,
+        ticks=timed.ticks - warm.ticks,
         lost=summary["ticks_lost"] + feed["gaps"] + feed["restarts"],
         pids=pids,
         alive=frozenset({report.feed.worker_pid, os.getpid(), summary["pids"]["exchange"]}),
         loop_thread=report.brain.loop_thread,
         structure_thread=report.brain.step_thread,
         allocations=Allocations(
-            ticks,
-            last.blocks - warm.blocks,
-            last.busy_collections - warm.busy_collections,
-            last.idle_collections - warm.idle_collections,
+            counted.ticks - counting.ticks,
+            counted.blocks - counting.blocks,
+            counted.busy_collections - warm.busy_collections,
+            counted.idle_collections - warm.idle_collections,
         ),
         signals=report.proposed,
         orders=report.executor.sent,
