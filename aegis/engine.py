@@ -53,6 +53,7 @@ from aegis.topology import Cast
 from aegis.venue.addresses import Addresses
 from aegis.venue.binance_rest import BinanceRest
 from aegis.venue.signing import Credentials
+from aegis.vigil import Vigil
 
 __all__ = ["Engine", "EngineReport", "open_engine"]
 
@@ -238,7 +239,7 @@ async def open_engine(
         clock: the machine's, unless told otherwise.
 
     Raises:
-        Refused: the ring, a strategy or a symbol cannot be used; nothing is left running.
+        Refused: the ring, a strategy or a symbol cannot be used, or the cores cannot be kept awake; nothing is left running.
         Unavailable: the exchange cannot be reached.
     """
     clock = clock or SystemClock()
@@ -246,6 +247,8 @@ async def open_engine(
     playbook = read_playbook(config)
     ledger = recovery.fold(journal.rows())
     with ExitStack() as opened:
+        if config.run.keep_awake:
+            opened.enter_context(Vigil())
         ring = ring or opened.enter_context(Ring.create(TICK, config.feed.ring_capacity))
         reader = opened.enter_context(ring.reader("brain", policy=policy))
         books = None

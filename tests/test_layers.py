@@ -19,6 +19,7 @@ LAYERS = {
     "memory": set(),
     "moment": {"compiled", "memory"},
     "paper": set(),
+    "vigil": {"compiled", "errors", "kernel", "shm"},
     "kernel": {"errors"},
     "shm": {"errors", "compiled"},
     "market": {"errors", "compiled", "memory"},
@@ -32,7 +33,7 @@ LAYERS = {
     "config": {"errors", "market", "orders", "paper"},
     "playbook": {"config", "errors", "kernel", "market"},
     "staging": {"actors", "compiled", "config", "errors", "kernel", "market", "messages", "orders", "playbook", "shm", "store", "topology", "venue"},
-    "engine": {"actors", "config", "errors", "kernel", "market", "messages", "orders", "playbook", "shm", "staging", "store", "topology", "venue"},
+    "engine": {"actors", "config", "errors", "kernel", "market", "messages", "orders", "playbook", "shm", "staging", "store", "topology", "venue", "vigil"},
     "sim": {"errors", "kernel", "orders"},
 }  # fmt: skip
 

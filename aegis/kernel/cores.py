@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["leave_the_last_core"]
+__all__ = ["last_core", "leave_the_last_core"]
+
+
+def last_core() -> int:
+    """The last core that the calling thread may use: the one that children leave to their parent's loop."""
+    return max(os.sched_getaffinity(0))
 
 
 def leave_the_last_core() -> None:

@@ -7,6 +7,7 @@ The doctor must not need what it looks for, so the compiled code is loaded by `v
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -21,16 +22,20 @@ if TYPE_CHECKING:
 __all__ = ["doctor", "verify"]
 
 
-def verify(only: str | None, load_s: float, *, as_json: bool) -> dict[str, Any]:
+def verify(only: str | None, load_s: float, *, keep_awake: bool, as_json: bool) -> dict[str, Any]:
     """Make the execution report, or some parts of it.
 
     Raises:
-        Refused: there is no such part.
+        Refused: there is no such part, or the cores cannot be kept awake.
     """
     from aegis.ops.verify import execution
+    from aegis.vigil import Vigil
 
     parts = execution.chosen(only)
-    with checklist(("promise", "figure", "bound", "from"), as_json=as_json) as shown:
+    with (
+        checklist(("promise", "figure", "bound", "from"), as_json=as_json) as shown,
+        Vigil() if keep_awake else nullcontext(),
+    ):
 
         def tell(line: Line) -> None:
             verdict = "pass" if line.holds else "FAIL"

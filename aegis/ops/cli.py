@@ -74,6 +74,9 @@ VenueOption = Annotated[str | None, typer.Option("--venue", help="sim, binance-t
 LoadOption = Annotated[
     int, typer.Option("--load", min=0, help="Ticks a second of an even market, for measuring.")
 ]
+AwakeOption = Annotated[
+    bool, typer.Option("--keep-awake", help="Keep a core from resting, as run.keep_awake does.")
+]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="A chattier log.")]
 
 
@@ -94,6 +97,7 @@ def run(
     strategy: StrategyOption = None,
     port: Annotated[int, typer.Option("--port", help="Of the shipped exchange.")] = 0,
     load: LoadOption = 0,
+    keep_awake: AwakeOption = False,
     live: Annotated[bool, typer.Option("--live", help="Trade real money.")] = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -107,6 +111,8 @@ def run(
         if live:
             raise Refused("--live: this version does not trade real money; see README, Limits")
         settings = _settings(config, venue, symbols, strategy)
+        if keep_awake:
+            settings = attrs.evolve(settings, run=attrs.evolve(settings.run, keep_awake=True))
         options = RunOptions(settings, "paper", seed, _seconds(for_), port=port, load=load)
         return _trade(options, as_json=as_json)
 
@@ -187,6 +193,7 @@ def verify(
         str | None, typer.Option("--only", help="Parts, separated by commas; all without it.")
     ] = None,
     for_: Annotated[str, typer.Option("--for", help="How long to trade under load.")] = "10s",
+    keep_awake: AwakeOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Measure what the engine promises, on this machine, line by line."""
@@ -194,7 +201,8 @@ def verify(
     def go() -> dict[str, Any]:
         from aegis.ops import checks
 
-        return checks.verify(only, _seconds(for_) or 0.0, as_json=as_json)
+        seconds = _seconds(for_) or 0.0
+        return checks.verify(only, seconds, keep_awake=keep_awake, as_json=as_json)
 
     _finish(go, as_json=as_json, show=False)
 
