@@ -97,7 +97,7 @@ class RunConfig:
     """Path of the journal; empty: one of its own for each paper run, under the state folder."""
     keep_awake: bool = False
     """True: a thread of the lowest priority keeps the last core that the engine may use from resting (`aegis.vigil`). For a
-    machine of one's own: signals and orders leave some 15 % sooner, and that core is busy all the time."""
+    machine of one's own: that core is busy all the time. docs/performance.md says what it brings."""
     signal_ttl_ms: int = 250
     stop_timeout_ms: int = 10_000
 

@@ -1,13 +1,15 @@
-"""The vigil: a thread that keeps a core from going to rest, and is in nobody's way.
+"""The vigil: a thread that keeps a core from going to rest.
 
 A core without work rests, and whoever comes next pays for it: it has to be woken, and the same work takes longer at first.
 `aegis doctor` measures that as "after a rest". Signals come in bursts with rests between them. A thread of Linux's idle
-policy runs only where nothing else would, and gives way at once; so a core that has one is awake for whoever needs it.
+policy gives way at once to every other of its control group, and hardly takes time from it; so a core that has one is awake for
+whoever needs it.
 
 It is the core that helper processes leave to the loop, and no other: they are busy anyway while a market runs. With all cores
 of a small virtual machine awake, its host was seen to have none left for the machine's disk, and a flush took seven times as long.
 
-What it costs: a core that is busy all the time, with its heat, and the share of others where cores are shared.
+What it costs: a core that is busy all the time, with its heat; half of a core that shares its hardware with it (SMT); and time of
+other control groups, containers or guests where they have the same cores: to them it looks like work.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ import os
 import select
 import signal
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -30,7 +33,7 @@ from aegis.errors import Refused
 from aegis.kernel.cores import last_core
 from aegis.shm.atomics import load_acquire, pause, store_release
 
-__all__ = ["Vigil"]
+__all__ = ["Vigil", "has_quota"]
 
 _WORD: Final = 8
 # The words of a thread: 1 to stop it; how it stands; struct sched_param, whose one number is 0; the set of its one core.
@@ -43,6 +46,8 @@ _LOOKS: Final = 64
 _LOOK_AGAIN_S: Final = 0.0005
 _ITSELF: Final = 0
 _IDLE: Final = int(os.SCHED_IDLE)
+_CONTROL_GROUPS: Final = Path("/sys/fs/cgroup")
+_OWN_GROUP: Final = Path("/proc/self/cgroup")
 
 _sched_setscheduler = types.ExternalFunction(
     "sched_setscheduler", types.int32(types.int32, types.int32, types.intp)
@@ -55,12 +60,14 @@ _sched_setaffinity = types.ExternalFunction(
 @callback("int64(int64)")
 def _watch(words: int) -> int:
     """The thread. It never touches Python, so it cannot hold what Python waits for."""
-    is_idle = _sched_setscheduler(types.int32(_ITSELF), types.int32(_IDLE), words + _NOTHING) == 0
     size = types.uintp(_CORES_BYTES)
-    if not is_idle or _sched_setaffinity(types.int32(_ITSELF), size, words + _CORES) != 0:
-        store_release(words + _STANDING, _CANNOT)  # at any other priority it would be in the way
+    if _sched_setaffinity(types.int32(_ITSELF), size, words + _CORES) != 0:
+        store_release(words + _STANDING, _CANNOT)
         return 0
+    # Told before it has the idle policy: with it, on a busy core, it might be long in telling.
     store_release(words + _STANDING, _WATCHES)
+    if _sched_setscheduler(types.int32(_ITSELF), types.int32(_IDLE), words + _NOTHING) != 0:
+        return 0  # at any other priority it would be in the way
     while load_acquire(words + _STOP) == 0:
         for _ in range(_LOOKS):
             pause()
@@ -68,16 +75,19 @@ def _watch(words: int) -> int:
 
 
 class Vigil:
-    """Keeps cores awake for as long as it is open.
+    """Keeps cores awake for as long as it is open, once.
 
     with Vigil():
         ...
+
+    Where the machine does not give the idle policy, it keeps none.
 
     Args:
         cores: which; the last one that the caller may use, unless told otherwise.
 
     Raises:
-        Refused: a thread cannot be started, or may not have the idle policy or its core. None is left running.
+        Refused: a core is not there or not the caller's, or this control group has a quota of processor time, which the
+            vigil would use up. No thread is left running.
     """
 
     def __init__(self, cores: Collection[int] = ()) -> None:
@@ -86,29 +96,33 @@ class Vigil:
         self._libc: Final = ctypes.CDLL(None)
 
     def __enter__(self) -> Self:
-        with _no_signals():  # a thread inherits it: Python's handlers belong to Python's threads
-            for core in self.cores:
-                self._start(core)
-        for core, (_, words) in zip(self.cores, self._threads, strict=True):
-            while words[_STANDING // _WORD] == 0:
-                # Asleep, because it may be this core that the thread needs.
-                select.select((), (), (), _LOOK_AGAIN_S)
-            if words[_STANDING // _WORD] == _CANNOT:
-                self.close()
-                raise Refused(f"core {core} cannot be kept awake: no idle policy, or not this core")
+        if has_quota():
+            raise Refused("cores are not kept awake out of a quota of processor time (cpu.max)")
+        with ExitStack() as undone:
+            undone.callback(self.close)
+            with (
+                _no_signals()
+            ):  # a thread inherits it: Python's handlers belong to Python's threads
+                for core in self.cores:
+                    self._start(core)
+            for core, (_, words) in zip(self.cores, self._threads, strict=True):
+                while words[_STANDING // _WORD] == 0:
+                    # Asleep, because it may be this core that the thread needs.
+                    select.select((), (), (), _LOOK_AGAIN_S)
+                if words[_STANDING // _WORD] == _CANNOT:
+                    raise Refused(f"core {core} cannot be kept awake: it is not ours")
+            undone.pop_all()
         return self
 
     def _start(self, core: int) -> None:
         if not 0 <= core < 8 * _CORES_BYTES:
-            self.close()
             raise Refused(f"core {core} cannot be kept awake: there is no such core")
         words = np.zeros(_WORDS, np.int64)
-        words[_CORES // _WORD :].view(np.uint8)[core // 8] = 1 << core % 8
+        words[_CORES // _WORD :] = _set_of({core}).view(np.int64)
         thread = ctypes.c_ulong()
         entry, argument = ctypes.c_void_p(_watch), ctypes.c_void_p(words.ctypes.data)
         failed = self._libc.pthread_create(ctypes.byref(thread), None, entry, argument)
         if failed:
-            self.close()
             raise Refused(f"no thread to keep core {core} awake: {os.strerror(failed)}")
         self._threads.append((thread, words))
 
@@ -116,7 +130,10 @@ class Vigil:
         """End the threads and wait for that. Twice does no harm."""
         for _, words in self._threads:
             words[_STOP // _WORD] = 1
+        anywhere = _set_of(os.sched_getaffinity(_ITSELF)).tobytes()
         for thread, _ in self._threads:
+            # To see that, it may run wherever there is time: its own core may be busy.
+            self._libc.pthread_setaffinity_np(thread, ctypes.c_size_t(_CORES_BYTES), anywhere)
             self._libc.pthread_join(thread, None)
         self._threads.clear()
 
@@ -126,6 +143,15 @@ class Vigil:
         self.close()
 
 
+def _set_of(cores: Collection[int]) -> NDArray[np.uint8]:
+    """A cpu_set_t."""
+    members = np.zeros(_CORES_BYTES, np.uint8)
+    for core in cores:
+        if 0 <= core < 8 * _CORES_BYTES:
+            members[core // 8] |= 1 << core % 8
+    return members
+
+
 @contextmanager
 def _no_signals() -> Iterator[None]:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
@@ -133,3 +159,17 @@ def _no_signals() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def has_quota(root: Path = _CONTROL_GROUPS, own: Path = _OWN_GROUP) -> bool:
+    """Whether this process' control group (version 2), or one above it, has less time than its cores have."""
+    lines = own.read_text().splitlines() if own.exists() else ()
+    path = next((line.removeprefix("0::/") for line in lines if line.startswith("0::")), "")
+    group = root / path
+    for each in (group, *group.parents):
+        limit = each / "cpu.max"
+        if limit.exists() and not limit.read_text().startswith("max"):
+            return True
+        if each == root:
+            break
+    return False

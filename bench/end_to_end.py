@@ -83,7 +83,7 @@ def contestants(scale: float) -> Iterator[Contestant]:
             yield Contestant(name, metric, unit, run)
 
 
-BOUNDS_US = {
+GOALS_US = {
     f"{SIGNAL}, p50": 200,
     f"{SIGNAL}, p99": 1000,
     "tick to order, p50": 1000,
@@ -107,7 +107,7 @@ def goals(everybody: Sequence[Contestant]) -> list[Goal]:
                 2 * goal,
             )
             for name in (ENGINE, AWAKE)
-            for metric, goal in BOUNDS_US.items()
+            for metric, goal in GOALS_US.items()
             for us in (median[name, metric],)
         ),
     ]

@@ -28,7 +28,7 @@ class LatestQueue:
         return iter(self._by_key.values())
 
     def put(self, envelope: Envelope) -> bool:
-        """Add at the end, or put in the place of the waiting one that has the same key: True.
+        """Add at the end (False), or put in the place of the waiting one that has the same key (True).
 
         Whoever waits for an answer is never replaced. It raises what the key's function raises, and for a key that has no
         hash; then nothing has changed.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 __all__ = ["LINE", "claim", "in_lines", "zeros_in_lines"]
 
 LINE: Final = 64
-"""Bytes of a line, on every processor this runs on."""
+"""Bytes of a line; where a processor has longer ones, a row still begins with one of these."""
 
 _BYTE: Final = ir.IntType(8)
 _INT: Final = ir.IntType(32)

@@ -75,8 +75,8 @@ def close_bar(row: Any, bar: Any, parameters: Any, outbox: Any) -> None:
     atr = row.indicators.atr
     update_structure(row.structure, row.recent, bar, number, atr, parameters)
     update_features(row, bar, parameters)
+    row.history[number & (HISTORY - 1)] = bar  # by now its lines are here
     call_rules(row, bar, parameters, outbox)
-    row.history[number & (HISTORY - 1)] = bar
     if row.followed:
         write_closing(outbox, row, bar)
 

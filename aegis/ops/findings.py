@@ -107,7 +107,7 @@ def _rest(facts: Facts) -> Finding:
         (
             times > 4,
             Verdict.WARNING,
-            "orders come after rests: prefer a machine that nobody else works on, and see run.keep_awake",
+            "orders come after rests: prefer a machine that nobody else works on; there, see run.keep_awake",
         ),
     )
 

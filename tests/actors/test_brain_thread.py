@@ -185,6 +185,25 @@ async def test_thread_makes_of_ticks_what_the_step_makes_inline() -> None:
     assert (report.ticks_lost, report.lost, report.unsent) == (0, 0, 0)
 
 
+async def test_thread_hands_on_the_signals_of_small_batches_in_their_order() -> None:
+    """Piece by piece, and nothing twice: as many ticks at a time as a thread finds that keeps up."""
+    ticks = market(12_000)
+    inline = Analysis(len(SYMBOLS), PARAMETERS)
+    expected = inline.step(ticks).copy()
+    async with open_stage() as stage:
+        for first in range(0, len(ticks), 300):
+            await stage.writer.write_all(ticks[first : first + 300])
+            await stage.until(partial(_has_stepped, stage, first + 300))
+        await stage.until(lambda: len(stage.signals) == len(expected))
+        assert stage.analysis.state.tobytes() == inline.state.tobytes()
+    assert len(expected) > 300
+    assert [signal.price for signal in stage.signals] == expected["price"].tolist()
+
+
+def _has_stepped(stage: Stage, count: int) -> bool:
+    return stage.stepped == count
+
+
 async def test_thread_obeys_each_stop_once_under_a_flood_of_ticks() -> None:
     """A stop that is armed while ticks rush by is hit by the next of them, exactly once, and at its own price."""
     tick_flood = quotes(4096, 100.0)

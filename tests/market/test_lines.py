@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numba
@@ -47,6 +48,12 @@ def test_records_in_lines_keep_their_fields() -> None:
     assert (_ODD.itemsize, whole.itemsize) == (107, 128)
     assert whole.fields == _ODD.fields
     assert not zeros_in_lines(3, whole).view(np.uint8).any()
+
+
+def test_claim_asks_for_the_first_line_and_the_last() -> None:
+    """Twice for each record, to write to it."""
+    (code,) = _claim_each.inspect_llvm().values()  # type: ignore[attr-defined]
+    assert len(re.findall(r"call void @llvm\.prefetch\S*\(.*, i32 1, i32 3, i32 1\)", code)) >= 2
 
 
 def test_claiming_a_record_changes_no_byte() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from aegis.compiled import compiled
 from aegis.errors import Broken
 from aegis.market.analysis import Analysis
-from aegis.market.bars import FLAG_BROKEN
+from aegis.market.bars import FLAG_BROKEN, HISTORY
 from aegis.market.breakout import Breakout, BreakoutParameters, breakout_rule
 from aegis.market.desk import decide
 from aegis.market.parameters import Parameters
@@ -21,6 +21,7 @@ from aegis.market.plan import Plan
 from aegis.market.rules import Rule, rule_record, rule_signature
 from aegis.market.signals import Reason, SignalKind, propose_entry, propose_exit
 from aegis.market.state import MAX_RULES
+from aegis.market.strategy import NoParameters
 
 Records = NDArray[np.void]
 
@@ -47,12 +48,33 @@ def every(row: Any, bar: Any, parameters: Any, outbox: Any) -> None:
         propose_exit(outbox, row, bar, 5)
 
 
+@compiled(rule_signature(NoParameters))
+def remembers(row: Any, bar: Any, parameters: Any, outbox: Any) -> None:
+    """Enter where the newest bar of the row's history is the one that has just closed, and the one before it is not."""
+    newest = row.history[(row.bars - 1) & (HISTORY - 1)]
+    before = row.history[(row.bars - 2) & (HISTORY - 1)]
+    if (
+        newest.start_ns == bar.start_ns
+        and newest.close == bar.close
+        and before.start_ns < bar.start_ns
+    ):
+        propose_entry(outbox, row, bar, 1, 5, bar.close / 2, math.nan)
+
+
 def signals_of(bars: Records, parameters: Parameters, *rules: Rule, symbols: int = 1) -> Records:
     """What rules propose when each bar is given to each symbol."""
     analysis = Analysis(symbols, parameters, rules)
     repeated = np.repeat(bars, symbols)
     rows = np.tile(np.arange(symbols, dtype=np.uint16), len(bars))
     return analysis.take_bars(rows, repeated).copy()
+
+
+def test_a_rule_finds_the_closed_bar_in_the_history(walk_bars: Any) -> None:
+    """At each close, also when the ring has gone round."""
+    bars = walk_bars(5, 2 * HISTORY + 10)
+    rule = Rule("remembers", remembers, rule_record(NoParameters()), [0])
+    got = signals_of(bars, Parameters(), rule)
+    assert got["bar_ns"].tolist() == bars["start_ns"].tolist()
 
 
 @pytest.mark.parametrize("grid", [0.0, 0.5])

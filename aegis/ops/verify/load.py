@@ -24,7 +24,7 @@ from aegis.paper import paper_symbols
 if TYPE_CHECKING:
     from aegis.engine import EngineReport
 
-__all__ = ["measure_load", "state_folder"]
+__all__ = ["LoadWatch", "measure_load", "state_folder"]
 
 _SYMBOLS: Final = 300
 _OFFERED: Final = 105_000
@@ -48,7 +48,7 @@ class _Mark:
     idle_collections: int
 
 
-class _Watch(Silent):
+class LoadWatch(Silent):
     """Takes the engine's figures each second: once it is warm, when what is timed is over, and while allocations are counted.
 
     Args:
@@ -99,13 +99,15 @@ async def measure_load(
     offered: int = _OFFERED,
     config: Config | None = None,
 ) -> Load:
-    """Trade for so long under so many ticks a second; two seconds before and three after are not timed.
+    """Trade under so many ticks a second: two seconds to get warm, then for so long, then three more to count allocations in.
+
+    Ticks and seconds are those between; latencies are of the beginning as well.
 
     Raises:
         Refused, Unavailable, Broken: the engine did not get so far.
     """
     timed_s = _WARM_S + seconds
-    watch = _Watch(timed_s)
+    watch = LoadWatch(timed_s)
     with tempfile.TemporaryDirectory(dir=state_folder(), prefix="verify-") as folder:
         settings = config or Config(strategy=_BARS)
         settings = attrs.evolve(
@@ -120,11 +122,13 @@ async def measure_load(
     return _facts(symbols, offered, watch, summary)
 
 
-def _facts(symbols: int, offered: int, watch: _Watch, summary: dict[str, Any]) -> Load:
+def _facts(symbols: int, offered: int, watch: LoadWatch, summary: dict[str, Any]) -> Load:
     warm, timed, report = watch.warm, watch.timed, watch.report
     counting, counted = watch.counting, watch.counted
     if not (warm and timed and report and counting and counted):
-        raise Unavailable("the engine did not trade for long enough")
+        raise Unavailable(
+            "the engine did not trade for long enough, or was too busy to say how it does"
+        )
     times = report.executor.times
     pids = {name: pid for name, pid in summary["pids"].items() if pid}
     feed = summary["feed"]
