@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -17,54 +17,59 @@ from aegis.errors import Refused
 from aegis.kernel.cores import last_core
 from aegis.vigil import Vigil, has_quota
 
-POLICY = 40 - 2
-"""Of the fields of /proc/<pid>/task/<tid>/stat that follow the name: the scheduling policy (field 41)."""
+Wait = Callable[[int], list[int]]
+LOOKS, LOOK_S = 10_000, 0.001
 
 
-def idle_threads() -> dict[int, set[int]]:
-    """The threads of this process that have the idle policy, each with its cores."""
-    found = {}
-    for task in Path("/proc/self/task").iterdir():
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
-            fields = (task / "stat").read_text().rpartition(")")[2].split()
-            if int(fields[POLICY]) == os.SCHED_IDLE:
-                found[int(task.name)] = os.sched_getaffinity(int(task.name))
-    return found
+@pytest.fixture
+def until_idle_threads(idle_threads: Callable[[int], set[int]]) -> Wait:
+    """Waits until there are so many idle threads, and gives them.
 
-
-def until_idle_threads(count: int) -> list[set[int]]:
-    """The cores of so many idle threads, once there are so many.
-
-    A thread says that it watches just before it has the policy, and a joined one is in the kernel's list for a moment more.
+    A thread says that it watches just before it has the policy, and a joined one is listed for a moment more.
     """
-    while len(found := idle_threads()) != count:
-        os.sched_yield()
-    return sorted(found.values(), key=min)
+
+    def wait(count: int) -> list[int]:
+        found: set[int] = set()
+        for _ in range(LOOKS):
+            if len(found := idle_threads(os.getpid())) == count:
+                return sorted(found)
+            select.select((), (), (), LOOK_S)
+        pytest.fail(f"{len(found)} idle threads, and not {count}")
+
+    return wait
 
 
-def test_the_last_core_is_kept_awake_by_a_thread_of_the_idle_policy_until_the_end() -> None:
+def test_the_last_core_is_kept_awake_by_a_thread_of_the_idle_policy_until_the_end(
+    until_idle_threads: Wait,
+) -> None:
     """By one thread, which runs nowhere else; and none is left."""
     with Vigil():
-        assert until_idle_threads(1) == [{last_core()}]
+        (thread,) = until_idle_threads(1)
+        assert os.sched_getaffinity(thread) == {last_core()}
     assert until_idle_threads(0) == []
 
 
-def test_each_core_that_is_named_has_a_thread() -> None:
+def test_each_core_that_is_named_has_a_thread(until_idle_threads: Wait) -> None:
     """One each."""
     cores = sorted(os.sched_getaffinity(0))
     with Vigil(cores):
-        assert until_idle_threads(len(cores)) == [{core} for core in cores]
+        threads = until_idle_threads(len(cores))
+        assert sorted(os.sched_getaffinity(each).pop() for each in threads) == cores
 
 
 @pytest.mark.parametrize("absent", [1023, 1024, -1])
-def test_a_core_that_is_not_there_is_refused_and_no_thread_is_left(absent: int) -> None:
+def test_a_core_that_is_not_there_is_refused_and_no_thread_is_left(
+    until_idle_threads: Wait, absent: int
+) -> None:
     """The one of the core that is there ends as well."""
     with pytest.raises(Refused, match=f"core {absent} cannot"):
         Vigil((last_core(), absent)).__enter__()
     assert until_idle_threads(0) == []
 
 
-def test_an_interrupt_while_it_begins_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_while_it_begins_leaves_no_thread(
+    monkeypatch: pytest.MonkeyPatch, until_idle_threads: Wait
+) -> None:
     """Ctrl-C waits while signals are blocked, and comes when the threads are there."""
     block = signal.pthread_sigmask
 
@@ -80,11 +85,10 @@ def test_an_interrupt_while_it_begins_leaves_no_thread(monkeypatch: pytest.Monke
     assert until_idle_threads(0) == []
 
 
-def test_its_threads_take_no_signals() -> None:
+def test_its_threads_take_no_signals(until_idle_threads: Wait) -> None:
     """Python's handlers belong to Python's threads."""
     with Vigil():
-        until_idle_threads(1)
-        (thread,) = idle_threads()
+        (thread,) = until_idle_threads(1)
         status = Path(f"/proc/self/task/{thread}/status").read_text()
     blocked = int(status.partition("SigBlk:")[2].split()[0], 16)
     assert blocked & 1 << signal.SIGINT - 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, closing
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -42,15 +42,6 @@ CONFIG = Config(
 
 def wall_ms() -> int:
     return SystemClock.wall_ns() // 1_000_000
-
-
-def policies() -> set[int]:
-    """The scheduling policies of this process' threads: field 41 of what the kernel says of each."""
-    found = set()
-    for task in Path("/proc/self/task").iterdir():
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
-            found.add(int((task / "stat").read_text().rpartition(")")[2].split()[38]))
-    return found
 
 
 @asynccontextmanager
@@ -113,14 +104,17 @@ async def test_engine_trades_and_agrees_with_the_exchange(tmp_path: Path) -> Non
     assert own_children() == []
 
 
-async def test_engine_keeps_a_core_awake_when_told_to(tmp_path: Path) -> None:
+async def test_engine_keeps_a_core_awake_when_told_to(
+    tmp_path: Path, idle_threads: Callable[[int], set[int]]
+) -> None:
     """For as long as it is open, and no longer."""
     config = attrs.evolve(CONFIG, run=RunConfig(keep_awake=True))
     async with trading(tmp_path / "j.db", config=config) as (_, engine):
         await engine.ready()
-        assert os.SCHED_IDLE in policies()
-    while os.SCHED_IDLE in policies():  # a thread that was joined is listed for a moment more
-        await trio.sleep(0.001)
+        assert len(idle_threads(os.getpid())) == 1
+    with trio.fail_after(10):
+        while idle_threads(os.getpid()):  # one that was joined is listed for a moment more
+            await trio.sleep(0.001)
 
 
 async def test_engine_tells_its_story_on_the_bus(tmp_path: Path) -> None:

@@ -10,8 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -137,26 +136,19 @@ def test_run_stops_in_order_on_sigint(command: Command) -> None:
     wait_gone(list(pids.values()))
 
 
-def test_run_keeps_a_core_awake_when_told_to(command: Command) -> None:
+def test_run_keeps_a_core_awake_when_told_to(
+    command: Command, idle_threads: Callable[[int], set[int]]
+) -> None:
     """By a thread of the idle policy, from the start of the engine to its end in order."""
     arguments = ("--config", str(command.config), "--for", "60s", "--json", "--keep-awake")
     with command.start("run", *arguments) as process:
-        while str(os.SCHED_IDLE) not in policies_of(process.pid):
+        while not idle_threads(process.pid):
             assert process.poll() is None
             select.select((), (), (), 0.01)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert json.loads(out)["reconciled"]
-
-
-def policies_of(pid: int) -> set[str]:
-    """The scheduling policies of a process' threads: field 41 of what the kernel says of each."""
-    found = set()
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
-            found.add((task / "stat").read_text().rpartition(")")[2].split()[38])
-    return found
 
 
 def test_run_stops_at_once_on_a_second_sigint(command: Command) -> None:
