@@ -95,6 +95,9 @@ class RunConfig:
     """What becomes of open positions at the end."""
     journal: str = ""
     """Path of the journal; empty: one of its own for each paper run, under the state folder."""
+    own_core: bool = True
+    """The loop keeps to the last core that the engine may use, and what else the engine starts keeps off it. Where another engine
+    has that core already, or there is no other, the scheduler decides. False: it always does."""
     keep_awake: bool = False
     """True: a thread of the lowest priority keeps the last core that the engine may use from resting (`aegis.vigil`). For a
     machine of one's own: that core is busy all the time. docs/performance.md says what it brings."""

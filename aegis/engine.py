@@ -30,6 +30,7 @@ from aegis.errors import Refused, Unavailable
 from aegis.kernel import ActorRef, open_system
 from aegis.kernel.bus import Bus
 from aegis.kernel.clock import Clock, SystemClock
+from aegis.kernel.cores import keep_to_the_last_core
 from aegis.kernel.process import Child
 from aegis.market.book_top import BOOK_TOP, BookTops
 from aegis.market.records import TICK
@@ -247,6 +248,8 @@ async def open_engine(
     playbook = read_playbook(config)
     ledger = recovery.fold(journal.rows())
     with ExitStack() as opened:
+        if config.run.own_core:
+            opened.enter_context(keep_to_the_last_core())
         if config.run.keep_awake:
             opened.enter_context(Vigil())
         ring = ring or opened.enter_context(Ring.create(TICK, config.feed.ring_capacity))

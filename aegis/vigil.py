@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from aegis.compiled import callback
 from aegis.errors import Refused
-from aegis.kernel.cores import last_core
+from aegis.kernel.cores import given_cores, last_core
 from aegis.shm.atomics import load_acquire, pause, store_release
 
 __all__ = ["Vigil", "has_quota"]
@@ -130,7 +130,7 @@ class Vigil:
         """End the threads and wait for that. Twice does no harm."""
         for _, words in self._threads:
             words[_STOP // _WORD] = 1
-        anywhere = _set_of(os.sched_getaffinity(_ITSELF)).tobytes()
+        anywhere = _set_of(given_cores()).tobytes()
         for thread, _ in self._threads:
             # To see that, it may run wherever there is time: its own core may be busy.
             self._libc.pthread_setaffinity_np(thread, ctypes.c_size_t(_CORES_BYTES), anywhere)

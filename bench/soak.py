@@ -25,6 +25,7 @@ from aegis.actors.latency import Latency
 from aegis.compiled import forbid_compiling
 from aegis.kernel import Actor, ActorRef, Level, Priority, on, open_system
 from aegis.kernel.clock import SystemClock
+from aegis.kernel.cores import keep_to_the_last_core
 from aegis.market.analysis import Analysis
 from aegis.market.parameters import Parameters
 from aegis.market.records import TICK, received_us
@@ -89,7 +90,11 @@ async def soak(seconds: float, rate: int, capacity: int) -> dict[str, Any]:
     analysis = Analysis(SYMBOLS, PARAMETERS)
     ticks = int(rate * seconds)
     samples: list[Sample] = []
-    with Ring.create(TICK, capacity) as ring, ring.reader("brain", policy=Policy.LOSSY) as reader:
+    with (
+        keep_to_the_last_core(),  # as an engine does
+        Ring.create(TICK, capacity) as ring,
+        ring.reader("brain", policy=Policy.LOSSY) as reader,
+    ):
         forbid_compiling()
         async with open_system("soak") as system, trio.open_nursery() as nursery:
             gate = await system.spawn(Gate, latency, name="gate")

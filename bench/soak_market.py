@@ -69,7 +69,11 @@ def round_of_ticks() -> npt.NDArray[np.void]:
 
 
 def write_evenly(writer: Writer, orders: MarketOrders) -> None:
-    """Write what is due, then sleep; what came due while this process had no core is written at once."""
+    """Write what is due, then sleep; what came due while this process had no core is written at once.
+
+    It sleeps each time. On a slow machine a tick more is due as soon as one is written, and a market that looks at once would
+    have a core to itself to write them one by one.
+    """
     base, now_ns = round_of_ticks(), SystemClock.monotonic_ns
     batch = np.empty(_BATCH, TICK)
     wall_ns = SystemClock.wall_ns() - now_ns()
@@ -82,9 +86,6 @@ def write_evenly(writer: Writer, orders: MarketOrders) -> None:
             due = min(_BATCH, (at_ns - began_ns) * orders.rate // 1_000_000_000 - written)
         if orders.ticks:
             due = min(due, orders.ticks - written)
-        if due <= 0:
-            time.sleep(_NAP_S)
-            continue
         first = written % _ROUND
         part = batch[: min(due, _ROUND - first)]
         part[:] = base[first : first + len(part)]
@@ -97,6 +98,8 @@ def write_evenly(writer: Writer, orders: MarketOrders) -> None:
         while (done := done + writer.write_batch(part[done:])) < len(part):
             time.sleep(_NAP_S / 10)  # the reader has more than enough to do
         written += len(part)
+        if due < _BATCH:
+            time.sleep(_NAP_S)
 
 
 def main() -> None:

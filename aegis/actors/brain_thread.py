@@ -11,6 +11,7 @@ import numpy.typing as npt
 import trio
 
 from aegis.actors.brain_loop import BATCH, Wire, think
+from aegis.kernel.cores import off_the_loops_core
 from aegis.market.analysis import Analysis
 from aegis.market.closings import CLOSING
 from aegis.market.commands import COMMAND
@@ -95,16 +96,17 @@ class BrainThread:
     def _think(self) -> None:
         self.thread_id = threading.get_native_id()
         analysis, conflation = self._analysis, self._conflation
-        think(
-            self._wire,
-            np.empty(BATCH, TICK),
-            np.empty(1, COMMAND),
-            analysis.state,
-            analysis.parameter_record,
-            analysis.outbox,
-            conflation.windows,
-            np.empty(max(BATCH, len(conflation.windows)), CONFLATED),
-        )
+        with off_the_loops_core():  # whom it wakes with every signal
+            think(
+                self._wire,
+                np.empty(BATCH, TICK),
+                np.empty(1, COMMAND),
+                analysis.state,
+                analysis.parameter_record,
+                analysis.outbox,
+                conflation.windows,
+                np.empty(max(BATCH, len(conflation.windows)), CONFLATED),
+            )
 
     async def obey(self, commands: npt.NDArray[np.void]) -> None:
         """Have commands obeyed, in order, each between two batches of ticks."""

@@ -10,6 +10,7 @@ import trio
 
 from aegis.errors import Refused
 from aegis.kernel.clock import Clock, is_virtual
+from aegis.kernel.cores import elsewhere
 from aegis.kernel.mailbox import Delivery
 from aegis.kernel.ref import ActorRef, Terminated
 from aegis.kernel.timers import Beat, Timer
@@ -103,7 +104,7 @@ class Context:
         """
         if is_virtual(self.clock):
             return function(*args)
-        return await trio.to_thread.run_sync(function, *args)
+        return await trio.to_thread.run_sync(elsewhere, function, *args)
 
     def start_soon(
         self, function: Callable[[*Ts], Coroutine[Any, Any, object]], *args: *Ts

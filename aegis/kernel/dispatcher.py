@@ -23,6 +23,7 @@ from trio.lowlevel import (
 
 from aegis.errors import Refused, Unavailable, check
 from aegis.kernel.clock import ambient_clock, is_virtual
+from aegis.kernel.cores import elsewhere
 from aegis.kernel.message import Priority
 
 __all__ = ["Dispatcher", "get_dispatcher"]
@@ -81,7 +82,7 @@ class Dispatcher:
             if is_virtual(ambient_clock()):
                 return function(*args)
             # It has a token for each worker, so the limiter, which knows no priorities, never queues.
-            return await trio.to_thread.run_sync(function, *args, limiter=self._limiter)
+            return await trio.to_thread.run_sync(elsewhere, function, *args, limiter=self._limiter)
         finally:
             self._threads.release()
 

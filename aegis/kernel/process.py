@@ -25,6 +25,7 @@ import trio
 from trio.lowlevel import FdStream
 
 from aegis.errors import Broken, Refused, check
+from aegis.kernel.cores import on_any_core
 
 __all__ = ["Child", "LineReader", "children_of", "die_with_parent", "held", "own_children"]
 
@@ -62,14 +63,15 @@ class Child:
         child_in, stdin_fd = os.pipe()
         stdout_fd, child_out = os.pipe()
         try:
-            self._process = subprocess.Popen(
-                arguments,
-                stdin=child_in,
-                stdout=child_out,
-                env={**os.environ, **(env or {}), _PARENT_PID: str(os.getpid())},
-                pass_fds=tuple(pass_fds),
-                process_group=0,
-            )
+            with on_any_core():
+                self._process = subprocess.Popen(
+                    arguments,
+                    stdin=child_in,
+                    stdout=child_out,
+                    env={**os.environ, **(env or {}), _PARENT_PID: str(os.getpid())},
+                    pass_fds=tuple(pass_fds),
+                    process_group=0,
+                )
         except OSError:
             os.close(stdin_fd)
             os.close(stdout_fd)

@@ -253,14 +253,35 @@ async def test_engine_replaces_a_market_socket_that_fell_silent(tmp_path: Path) 
         assert report.feed.restarts == 0  # the worker itself lives on
 
 
+async def test_the_last_core_is_the_loops_while_the_engine_runs(tmp_path: Path) -> None:
+    """The worker, and the Brain's thread, which wakes the loop for every signal, run on the others."""
+    before = os.sched_getaffinity(0)
+    async with trading(tmp_path / "j.db") as (server, engine):
+        report = await until(engine, lambda report: report.brain.counts["bars"] > 4)
+        others = before - {max(before)} or before
+        assert os.sched_getaffinity(report.brain.loop_thread) == {max(before)}
+        assert os.sched_getaffinity(report.brain.step_thread) == others
+        assert os.sched_getaffinity(report.feed.worker_pid) == others
+        assert_books_agree(server, await engine.wind_down("test"), tmp_path / "j.db")
+    assert os.sched_getaffinity(0) == before
+
+
+async def test_an_engine_that_is_to_share_its_cores_runs_on_all_of_them(tmp_path: Path) -> None:
+    """The scheduler decides, as it does where another engine has the last core."""
+    before = os.sched_getaffinity(0)
+    config = attrs.evolve(CONFIG, run=RunConfig(own_core=False))
+    async with trading(tmp_path / "j.db", config) as (server, engine):
+        report = await until(engine, lambda report: report.brain.counts["bars"] > 4)
+        assert os.sched_getaffinity(report.brain.loop_thread) == before
+        assert os.sched_getaffinity(report.brain.step_thread) == before
+        assert_books_agree(server, await engine.wind_down("test"), tmp_path / "j.db")
+
+
 async def test_engine_starts_a_new_worker_for_one_that_was_killed(tmp_path: Path) -> None:
     """The market goes on with a new worker on the same ring; only a GAP tells."""
     journal = tmp_path / "j.db"
     async with trading(journal) as (server, engine):
         report = await until(engine, lambda report: report.brain.counts["bars"] > 4)
-        cores = sorted(os.sched_getaffinity(0))
-        worker_cores = sorted(os.sched_getaffinity(report.feed.worker_pid))
-        assert worker_cores == (cores[:-1] or cores)  # the last one is the loop's
         killed = trio.Path("/proc") / str(report.feed.worker_pid)
         await trio.run_process(["kill", "-KILL", str(report.feed.worker_pid)])
         report = await until(engine, lambda report: report.feed.restarts == 1)

@@ -4,40 +4,145 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
+import trio
 
+from aegis.kernel.cores import (
+    elsewhere,
+    given_cores,
+    keep_to_the_last_core,
+    last_core,
+)
+from aegis.kernel.process import Child
+
+ALL = frozenset(os.sched_getaffinity(0))
+
+two_cores = pytest.mark.skipif(len(ALL) < 2, reason="this machine has one core")
 pytestmark = pytest.mark.processes
 
-_TELL = """
+_LEAVE = """
 import json, os
 from aegis.kernel.cores import leave_the_last_core
 leave_the_last_core()
 print(json.dumps(sorted(os.sched_getaffinity(0))))
 """
+_KEEP = """
+import json, os, sys
+from aegis.kernel.cores import keep_to_the_last_core
+with keep_to_the_last_core() as keeps:
+    print(json.dumps([keeps, sorted(os.sched_getaffinity(0))]), flush=True)
+    sys.stdin.read()
+"""
+_WHERE = "import json, os; print(json.dumps(sorted(os.sched_getaffinity(0))), flush=True)"
 
 
-def cores_of_child(allowed: set[int]) -> list[int]:
-    """Where a child that leaves the last core may run, when it may run on these."""
+def told_by_child(program: str, allowed: frozenset[int]) -> object:
+    """What a child says that may run on these cores."""
     told = subprocess.run(
-        [sys.executable, "-c", _TELL],
+        [sys.executable, "-c", program],
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         check=True,
         preexec_fn=lambda: os.sched_setaffinity(0, allowed),
     )
-    cores: list[int] = json.loads(told.stdout)
-    return cores
+    return json.loads(told.stdout)
 
 
+@contextmanager
+def another_that_keeps_to_the_last_core() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has it, for as long as it lives."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _KEEP], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        try:
+            assert other.stdout is not None
+            assert json.loads(other.stdout.readline()) == [True, [max(ALL)]]
+            yield other
+        finally:
+            other.kill()
+
+
+@two_cores
 def test_child_leaves_the_last_core_that_it_may_use() -> None:
     """A user who gives the engine some cores keeps what is said by that."""
-    allowed = os.sched_getaffinity(0)
-    if len(allowed) < 2:
-        pytest.skip("this machine has one core")
-    assert cores_of_child(allowed) == sorted(allowed)[:-1]
+    assert told_by_child(_LEAVE, ALL) == sorted(ALL)[:-1]
 
 
 def test_only_core_is_kept() -> None:
-    """With one core there is nothing to leave."""
-    core = min(os.sched_getaffinity(0))
-    assert cores_of_child({core}) == [core]
+    """With one core there is nothing to leave, and nothing to have for oneself."""
+    core = frozenset({min(ALL)})
+    assert told_by_child(_LEAVE, core) == [min(ALL)]
+    assert told_by_child(_KEEP, core) == [False, [min(ALL)]]
+
+
+@two_cores
+def test_a_loop_keeps_to_the_last_core_for_as_long_as_the_block_lasts() -> None:
+    """Before and after it runs wherever it may."""
+    with keep_to_the_last_core() as keeps:
+        assert keeps
+        assert os.sched_getaffinity(0) == {max(ALL)}
+        assert (given_cores(), last_core()) == (ALL, max(ALL))
+    assert os.sched_getaffinity(0) == ALL
+    assert given_cores() == ALL
+
+
+@two_cores
+async def test_work_in_threads_keeps_off_the_core_of_the_loop() -> None:
+    """And the thread, which Trio will use again, may go anywhere after it."""
+    where: list[set[int]] = []
+
+    def work(number: int) -> int:
+        where.append(os.sched_getaffinity(0))
+        return number
+
+    def twice() -> int:
+        result = elsewhere(work, 7)
+        where.append(os.sched_getaffinity(0))
+        return result
+
+    with keep_to_the_last_core():
+        assert await trio.to_thread.run_sync(twice) == 7
+    assert where == [ALL - {max(ALL)}, ALL]
+
+
+@two_cores
+def test_work_in_threads_runs_anywhere_where_no_loop_keeps_to_a_core() -> None:
+    """There is nothing to keep off."""
+    where: list[set[int]] = []
+    thread = threading.Thread(
+        target=elsewhere, args=(lambda: where.append(os.sched_getaffinity(0)),)
+    )
+    thread.start()
+    thread.join()
+    assert where == [ALL]
+
+
+@two_cores
+async def test_child_does_not_inherit_that_its_parent_keeps_to_a_core() -> None:
+    """It starts anywhere, and the loop is where it was."""
+    with keep_to_the_last_core():
+        async with Child([sys.executable, "-c", _WHERE]) as child:
+            assert json.loads(await child.lines.read() or b"") == sorted(ALL)
+        assert os.sched_getaffinity(0) == {max(ALL)}
+
+
+@two_cores
+def test_the_core_of_another_loop_is_not_taken() -> None:
+    """The second one runs wherever the scheduler puts it."""
+    with another_that_keeps_to_the_last_core(), keep_to_the_last_core() as keeps:
+        assert not keeps
+        assert os.sched_getaffinity(0) == ALL
+
+
+@two_cores
+def test_the_core_of_a_loop_that_was_killed_is_free() -> None:
+    """Its claim died with it."""
+    with another_that_keeps_to_the_last_core() as other:
+        other.kill()
+        other.wait()
+        with keep_to_the_last_core() as keeps:
+            assert keeps
