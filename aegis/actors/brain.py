@@ -24,7 +24,7 @@ from aegis.market import commands
 from aegis.market.analysis import Analysis
 from aegis.market.conflate import Conflation
 from aegis.market.records import TICK
-from aegis.market.signals import SIGNAL, Reason, SignalKind
+from aegis.market.signals import Reason, SignalKind
 from aegis.messages import (
     BarClosed,
     BeginBars,
@@ -47,10 +47,6 @@ __all__ = ["Brain", "BrainReport", "TickReader"]
 BATCH: Final = 4096
 BATCHES_PER_TURN: Final = 4
 """After so many full batches the mailbox gets its turn: an order's news must not wait behind a flood."""
-FOUND: Final = 64
-"""Signals that are proposed in one go; then the loop has its turn."""
-GIVEN_TURNS: Final = 3
-"""The Gate, the Executor and the Scribe go first: to lie down to sleep takes as long as a verdict."""
 LISTENERS_S: Final = 0.05
 """How often it looks whether somebody listens to updates."""
 _STAMP_MASK: Final = 0xFFFFFFFF
@@ -163,8 +159,8 @@ class Brain(Actor):
             self.ctx.start_soon(self._watch, self._reader, TicksReady())
             return
         self._thread = thread = BrainThread(self._reader, self._analysis, self._conflation)
-        self.ctx.start_soon(thread.run)
-        self.ctx.start_soon(self._propose_found, thread)
+        # An order waits for a signal: it does not wait its turn in the mailbox.
+        self.ctx.start_soon(thread.run, self._propose)
         self.ctx.start_soon(self._watch, thread.closings, ClosingsReady())
         self.ctx.start_soon(self._watch, thread.updates, UpdatesReady())
         self.ctx.start_soon(self._mind_listeners, thread)
@@ -176,16 +172,6 @@ class Brain(Actor):
             self._read[type(ready)] = read = trio.Event()
             deliver(self.ctx.ref, ready)
             await read.wait()
-
-    async def _propose_found(self, thread: BrainThread) -> None:
-        """Propose what the thread has found. An order waits for this: it does not wait its turn in the mailbox too."""
-        # One array for all: `take` makes another each time, which after a rest takes 50 us.
-        found = np.empty(FOUND, SIGNAL)
-        while True:
-            await thread.signals.wait()
-            self._propose(found[: thread.signals.read_into(found)])
-            for _ in range(GIVEN_TURNS):
-                await trio.lowlevel.checkpoint()
 
     async def _mind_listeners(self, thread: BrainThread) -> None:
         """Have windows conflated only while somebody listens."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import trio
 
 from aegis.actors.brain_loop import BATCH, Wire, think
+from aegis.actors.ear import Ear
 from aegis.kernel.cores import off_the_loops_core
 from aegis.market.analysis import Analysis
 from aegis.market.closings import CLOSING
@@ -27,6 +29,8 @@ from aegis.shm.writer import Writer
 __all__ = ["BrainThread"]
 
 _COMMANDS: Final = 1024
+_FOUND: Final = 64
+"""Signals that are taken in one go; then somebody else has a turn."""
 _OUTPUTS: Final = 4096
 """Signals, closed bars or updates that may wait for the loop; what comes then is counted as lost."""
 
@@ -55,7 +59,7 @@ class BrainThread:
         self._opened: Final = ExitStack()
         commands, self._commands_in = self._ring(COMMAND, _COMMANDS)
         self._commands: Final = commands
-        signals_out, self.signals = self._ring(SIGNAL, _OUTPUTS)
+        signals_out, self._signals = self._ring(SIGNAL, _OUTPUTS)
         closings_out, self.closings = self._ring(CLOSING, _OUTPUTS)
         updates_out, self.updates = self._ring(CONFLATED, _OUTPUTS)
         self._wire: Final[npt.NDArray[np.int64]] = np.zeros(len(Wire), np.int64)
@@ -76,10 +80,17 @@ class BrainThread:
         ring = self._opened.enter_context(Ring.create(dtype, capacity))
         return ring.writer(), ring.reader("brain", policy=Policy.GATE, waiting=RUNG)
 
-    async def run(self) -> None:
-        """Think until cancelled; the thread then ends within a batch, and the rings with it."""
+    async def run(self, take: Callable[[npt.NDArray[np.void]], None]) -> None:
+        """Think until cancelled; the thread then ends within a batch, and the rings with it.
+
+        Args:
+            take: what is done with signals, in the loop. If it raises, that ends the thread too.
+        """
+        # One array for all: to make one takes 50 us after a rest.
+        ear = Ear(self._signals, np.empty(_FOUND, SIGNAL), take)
         try:
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(ear.listen)  # which ends before its ring
                 nursery.start_soon(self._stop_when_cancelled)
                 await trio.to_thread.run_sync(self._think, limiter=trio.CapacityLimiter(1))
                 nursery.cancel_scope.cancel()

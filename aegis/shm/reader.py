@@ -181,6 +181,13 @@ class Reader:
             if count := self.poll():
                 return count
 
+    async def wait_for_bell(self) -> int:
+        """Wait until something can be read, or could: another task may have read it by then. -1: the writer has finished."""
+        count = self._look_again()
+        if count == 0:
+            await self._bell.listen_async(self._waiting.nap_s)
+        return count
+
     def wait_blocking(self, timeout_s: float = NAP_S) -> int:
         """Wait in a thread; return how many records can be read, at least, or 0 for none in this time.
 

@@ -1,5 +1,7 @@
 """The writer's half of the protocol, for compiled code: `put` writes a record.
 
+A writer that has more to do first may `show_many` and `rouse` when it is done: whom it wakes may take the core it is on.
+
 These functions are compiled into whatever calls them; the first argument is always the handle of a writer (see
 `block`). The orderings are the weakest that the model checker in `tests/shm` accepts; docs/ring.md gives the
 reason for each.
@@ -63,6 +65,9 @@ __all__ = [
     "put_sized",
     "reserve",
     "room",
+    "rouse",
+    "show_many",
+    "show_sized",
     "spin_room",
 ]
 
@@ -103,6 +108,23 @@ def put_many(handle: int, source: int, count: int) -> int:
 @inlined
 def put_sized(handle: int, source: int, count: int, item: int, stride: int) -> int:
     """`put_many` with the sizes of a record and a slot, which the caller may know when it is compiled."""
+    count = show_sized(handle, source, count, item, stride)
+    if count > 0:
+        rouse(handle)
+    return count
+
+
+@inlined
+def show_many(handle: int, source: int, count: int) -> int:
+    """`put_many` that wakes nobody: `rouse` has to follow, soon, or readers sleep on until their nap is over."""
+    item = load_relaxed(handle + ITEM)
+    stride = load_relaxed(handle + STRIDE)
+    return show_sized(handle, source, count, item, stride)
+
+
+@inlined
+def show_sized(handle: int, source: int, count: int, item: int, stride: int) -> int:
+    """`show_many` with the sizes of a record and a slot."""
     done = load_relaxed(handle + NEXT)
     slots = load_relaxed(handle + SLOTS_AT)
     mask = load_relaxed(handle + MASK)
@@ -116,8 +138,16 @@ def put_sized(handle: int, source: int, count: int, item: int, stride: int) -> i
             copy_in(slot + WORD + offset, source + index * item + offset)
         store_release(slot + stride - WORD, sequence)
     if count > 0:
-        _publish(handle, forward(done, count))
+        _show(handle, forward(done, count))
     return count
+
+
+@inlined
+def rouse(handle: int) -> None:
+    """Wake the readers that sleep and have not seen the last record."""
+    fence_total()  # pairs with the one in `arm`: either the sleeper is seen here, or it sees the record
+    if load_relaxed(load_relaxed(handle + TABLE_AT) + WAITERS) != 0:
+        _wake(handle)
 
 
 @inlined
@@ -204,11 +234,14 @@ def _admit(handle: int, done: int, count: int) -> int:
 
 @inlined
 def _publish(handle: int, done: int) -> None:
+    _show(handle, done)
+    rouse(handle)
+
+
+@inlined
+def _show(handle: int, done: int) -> None:
     store_release(load_relaxed(handle + HEADER_AT) + PUB, done)
     store_relaxed(handle + NEXT, done)
-    fence_total()  # pairs with the one in `arm`: either the sleeper is seen here, or it sees the record
-    if load_relaxed(load_relaxed(handle + TABLE_AT) + WAITERS) != 0:
-        _wake(handle)
 
 
 @inlined

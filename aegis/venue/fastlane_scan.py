@@ -12,7 +12,7 @@ from typing import Final
 from aegis.compiled import compiled
 from aegis.market.records import TICK, TickKind
 from aegis.memory import byte, move, set_word, word
-from aegis.shm.writing import put_many
+from aegis.shm.writing import rouse, show_many
 from aegis.venue.admission import NO_ADMISSION, Verdict, admit
 from aegis.venue.depth_book import NO_BOOKS
 from aegis.venue.fastlane_event import LETTERS, NUMBER, SERIES, Fate, read_event
@@ -29,7 +29,16 @@ from aegis.venue.fastlane_frame import (
 )
 from aegis.venue.fastlane_socket import receive
 
-__all__ = ["ATTEND", "BUFFER_BYTES", "EVERYTHING", "Role", "receive_and_scan", "scan"]
+__all__ = [
+    "ATTEND",
+    "BUFFER_BYTES",
+    "EVERYTHING",
+    "Role",
+    "receive_and_scan",
+    "receive_and_show",
+    "scan",
+    "wake_readers",
+]
 
 BUFFER_BYTES: Final = 1 << 20
 """Of what is received at once: with a quarter of it a flood took a tenth longer."""
@@ -37,6 +46,9 @@ ATTEND: Final = 1 << 30
 """More bytes than there is room for: what a lane received, and it did not take all of it."""
 BATCH: Final = 64
 """Records that are handed to the ring together: some microseconds' worth of frames."""
+_HEARD: Final = 8
+"""After so many batches readers are woken, and else when all that was received is in the ring. Who is woken takes the core of the
+one who wakes it, if there is no other; and after it, on a busy machine, some third program, while ticks wait that were received."""
 EVERYTHING: Final = 1 << 60
 """More bytes than a connection ever carries."""
 
@@ -189,25 +201,44 @@ def _read_batch(lane: int, recv_us: int) -> int:
     return read
 
 
-@compiled("boolean(int64)")
-def scan(lane: int) -> bool:
-    """Go through all bytes that are there; False when the ring had no room for all of a batch. Call it again to go on."""
+@compiled("void(int64)", late=True)
+def wake_readers(lane: int) -> None:
+    """What is to follow `receive_and_show`, for one of the lanes of a ring."""
+    rouse(_get(lane, RING))
+
+
+@compiled("boolean(int64)", late=True)
+def _scan_and_show(lane: int) -> bool:
+    """As `scan`; the last batches wake nobody."""
     for letter in range(LETTERS):
         _set(lane, _LETTERS + letter, 0)
+    unheard = 0
     while True:
         read = _read_batch(lane, _get(lane, RECV_US))
-        written = put_many(_get(lane, RING), lane + 8 * RECORDS, read)
+        written = show_many(_get(lane, RING), lane + 8 * RECORDS, read)
         _set(lane, READ, read)
         _set(lane, WRITTEN, written)
         if written < read:
             return False
         if read < BATCH:
             return True
+        unheard += 1
+        if unheard == _HEARD:
+            wake_readers(lane)
+            unheard = 0
 
 
-@compiled("int64(int64, int64, int64)")
-def receive_and_scan(lane: int, fd: int, recv_us: int) -> int:
-    """Receive into the lane's room and go through it; returns what `receive` does, but `ATTEND` if there is more to do."""
+@compiled("boolean(int64)")
+def scan(lane: int) -> bool:
+    """Go through all bytes that are there; False when the ring had no room for all of a batch. Call it again to go on."""
+    has_room = _scan_and_show(lane)
+    wake_readers(lane)
+    return has_room
+
+
+@compiled("int64(int64, int64, int64)", late=True)
+def receive_and_show(lane: int, fd: int, recv_us: int) -> int:
+    """`receive_and_scan`, of which the last batches wake nobody: that may wait until other lanes have received."""
     start, unread = _get(lane, START), _get(lane, END) - _get(lane, NEXT)
     if unread > 0:
         move(start, _get(lane, NEXT), unread)
@@ -217,7 +248,15 @@ def receive_and_scan(lane: int, fd: int, recv_us: int) -> int:
     _set(lane, END, start + unread + max(count, 0))
     _set(lane, FILLED, count == room)
     _set(lane, RECV_US, recv_us)
-    has_room = scan(lane)
+    has_room = _scan_and_show(lane)
     if count > 0 and (count == room or not has_room or _get(lane, LEFT) > start):
         return ATTEND
     return count
+
+
+@compiled("int64(int64, int64, int64)")
+def receive_and_scan(lane: int, fd: int, recv_us: int) -> int:
+    """Receive into the lane's room and go through it; returns what `receive` does, but `ATTEND` if there is more to do."""
+    came = receive_and_show(lane, fd, recv_us)
+    wake_readers(lane)
+    return came

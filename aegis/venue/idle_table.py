@@ -16,7 +16,7 @@ from numba import types
 from aegis.compiled import compiled, entry_point
 from aegis.memory import set_word, word
 from aegis.moment import MOMENT_BYTES, monotonic_ns
-from aegis.venue.fastlane_scan import ATTEND, receive_and_scan
+from aegis.venue.fastlane_scan import ATTEND, receive_and_show, wake_readers
 
 __all__ = ["NO_LANE", "NO_ROW", "SOCKETS_MAX", "IdleTable"]
 
@@ -57,11 +57,16 @@ def _read_rows(table: int, rows: int, now_ns: int) -> int:
             continue
         lane, came = word(table + 8 * (_LANE + row)), ATTEND
         if lane != NO_LANE:
-            came = receive_and_scan(lane, asked & _HALF, (now_ns // _NS_PER_US) & _HALF)
+            came = receive_and_show(lane, asked & _HALF, (now_ns // _NS_PER_US) & _HALF)
         if came <= 0 or came >= ATTEND:
             set_word(table + 8 * _CAME, came)
-            return row
+            found = row
+            break
         found = NO_ROW
+    for row in range(1, rows):
+        lane = word(table + 8 * (_LANE + row))
+        if lane != NO_LANE and word(table + 8 * (_POLLED + row)) >> 48 != 0:
+            wake_readers(lane)
     return found
 
 

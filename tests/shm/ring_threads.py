@@ -56,6 +56,16 @@ def in_batches(kernels: Kernels, count: int) -> Thread:
         yield from kernels.put_many(PRIVATE, SCRATCH, min(2, count - done))
 
 
+def showing(kernels: Kernels, count: int, *, rouses: bool = True) -> Thread:
+    """Wakes whoever sleeps once, behind the last batch."""
+    while (done := (yield from private(block.NEXT))) < count:
+        for offset in range(0, 2 * WORD, WORD):
+            yield from store(SCRATCH + offset, done + 1)
+        yield from kernels.show_many(PRIVATE, SCRATCH, 1)
+    if rouses:
+        yield from kernels.rouse(PRIVATE)
+
+
 def in_place(kernels: Kernels, count: int) -> Thread:
     while (done := (yield from private(block.NEXT))) < count:
         claimed = yield from kernels.reserve(PRIVATE, min(2, count - done))

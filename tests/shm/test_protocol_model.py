@@ -73,6 +73,7 @@ SCENARIOS = {
         LOSSY, lambda k: ring.in_place(k, 4), lambda k: ring.looking(k, 4, 3)
     ),
     "sleep": Scenario(GATING, lambda k: ring.spinning(k, 2), lambda k: ring.sleeping(k, 2)),
+    "sleep, roused": Scenario(GATING, lambda k: ring.showing(k, 2), lambda k: ring.sleeping(k, 2)),
     "room": Scenario(
         GATING, lambda k: ring.sleeping_for_room(k, 3), lambda k: ring.copying(k, 3, lossless=True)
     ),
@@ -92,14 +93,14 @@ SCENARIOS = {
 ORDERINGS = {
     "put: store_release #0": "gate copy",
     "put: fence_release #0": "lossy copy",
-    "put_sized: store_release #0": "gate batches",
-    "put_sized: fence_release #0": "lossy batches",
+    "show_sized: store_release #0": "gate batches",
+    "show_sized: fence_release #0": "lossy batches",
     "reserve: fence_release #0": "lossy in place",
     "commit: store_release #0": "gate in place",
     "room: load_acquire #0": "gate order",
     "room: fence_total #0": "room",
-    "_publish: store_release #0": "gate look",
-    "_publish: fence_total #0": "sleep",
+    "_show: store_release #0": "gate look",
+    "rouse: fence_total #0": "sleep",
     "walk_sized: load_acquire #0": "gate copy",
     "walk_sized: fence_acquire #0": "lossy copy",
     "ready: load_acquire #0": "gate look",
@@ -116,7 +117,7 @@ ORDERINGS = {
 MISTAKES = {
     Mutant("put", "store_relaxed", 0, "0"): "gate copy",  # begin is not stamped
     Mutant("put", "_admit", 0, "1"): "gate copy",  # the gates are not looked at
-    Mutant("put_sized", "_admit", 0, "count"): "gate batches",
+    Mutant("show_sized", "_admit", 0, "count"): "gate batches",
     Mutant("reserve", "_admit", 0, "count"): "gate in place",
     Mutant("reserve", "store_relaxed", 0, "0"): "gate in place",
     Mutant("room", "load_relaxed", 3, "load_relaxed(handle + MASK) + 1"): "gate copy",
@@ -126,7 +127,7 @@ MISTAKES = {
     Mutant("release", "load_relaxed", 2, "done + 1"): "lossy look",
     Mutant("release", "_count_lost", 0, "0"): "lossy look",
     Mutant("_skip", "_count_lost", 0, "0"): "lossy copy",
-    Mutant("_publish", "load_relaxed", 2, "0"): "sleep",  # sleepers are not looked for
+    Mutant("rouse", "load_relaxed", 0, "0"): "sleep, roused",  # sleepers are not looked for
     Mutant("arm", "add_bits", 0, "0"): "sleep",  # the sleep is not announced
     Mutant("arm", "ready", 0, "0"): "sleep",  # no second look before sleeping
     Mutant("ask_room", "store_relaxed", 0, "0"): "room",
@@ -162,6 +163,12 @@ def test_successor_that_trusts_pub_fails() -> None:
         writer=lambda k: ring.replaced(k, 2, trusts_pub=True)
     )
     assert trusting.violation() is not None
+
+
+def test_writer_that_shows_and_does_not_rouse_fails() -> None:
+    """Who shows records owes their readers a call."""
+    silent = SCENARIOS["sleep, roused"]._replace(writer=lambda k: ring.showing(k, 2, rouses=False))
+    assert silent.violation() is not None
 
 
 def test_threads_hold_no_result_outside_a_variable() -> None:

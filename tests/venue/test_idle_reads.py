@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import struct
@@ -28,6 +29,7 @@ from aegis.venue.idle_table import NO_LANE, NO_ROW, SOCKETS_MAX, IdleTable
 from aegis.venue.lane_stream import LaneStream
 
 UPGRADE = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
+PATIENCE_S = 10.0
 PING = b"\x89\x04ping"
 
 
@@ -102,6 +104,35 @@ async def test_ticks_are_read_without_a_turn_of_the_loop(stack: ExitStack, in_py
             trio.lowlevel.remove_instrument(counter)
             nursery.cancel_scope.cancel()
     assert counter.turns < 100
+
+
+async def test_readers_that_sleep_are_woken_by_what_is_read(stack: ExitStack) -> None:
+    """Each ring's, once all sockets have been read."""
+    with read_while_idle() as idle:
+        lines = [open_line(stack, idle) for _ in range(2)]
+        for line in lines:
+            await line.open()
+            line.reader.wait_blocking(0)  # it has said now that it sleeps
+        async with trio.open_nursery() as nursery:
+            for line in lines:
+                nursery.start_soon(line.stream.receive_some)
+            await trio.testing.wait_all_tasks_blocked()
+            await trio.to_thread.run_sync(send_and_hear, lines)
+            nursery.cancel_scope.cancel()
+
+
+def send_and_hear(lines: list[Line]) -> None:
+    """A tick for each; a reader that nobody rings for would sleep until its nap is over."""
+    for line in lines:
+        line.sender.sendall(tick(7))
+    for line in lines:
+        hear(line)
+
+
+def hear(line: Line) -> None:
+    until(lambda: line.reader.poll() > 0)
+    assert select.select([line.reader.bell_fd], [], [], PATIENCE_S)[0], "nobody has rung"
+    assert line.quantities() == [7]
 
 
 def send_slowly(line: Line, count: int) -> None:
