@@ -127,7 +127,7 @@ MISTAKES = {
     Mutant("release", "load_relaxed", 2, "done + 1"): "lossy look",
     Mutant("release", "_count_lost", 0, "0"): "lossy look",
     Mutant("_skip", "_count_lost", 0, "0"): "lossy copy",
-    Mutant("rouse", "load_relaxed", 0, "0"): "sleep, roused",  # sleepers are not looked for
+    Mutant("rouse", "load_relaxed", 1, "0"): "sleep, roused",  # sleepers are not looked for
     Mutant("arm", "add_bits", 0, "0"): "sleep",  # the sleep is not announced
     Mutant("arm", "ready", 0, "0"): "sleep",  # no second look before sleeping
     Mutant("ask_room", "store_relaxed", 0, "0"): "room",
