@@ -15,7 +15,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeVar, TypeVarTuple
+from typing import Final, TypeVar, TypeVarTuple
 
 __all__ = [
     "elsewhere",
@@ -30,6 +30,8 @@ __all__ = [
 Ts = TypeVarTuple("Ts")
 R = TypeVar("R")
 
+_CLAIM: Final = "\0aegis-core-"
+"""With the number of a core behind it, an abstract socket's name: whose loop keeps to that core has it."""
 _given: ContextVar[frozenset[int] | None] = ContextVar("_given", default=None)
 """Where the loop keeps to the last core: all that it had before. Tasks inherit it, and the threads that they have started."""
 
@@ -54,7 +56,7 @@ def keep_to_the_last_core() -> Iterator[bool]:
     """
     cores = frozenset(os.sched_getaffinity(0))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as claim:
-        if len(cores) < 2 or not _is_bound(claim, f"\0aegis-core-{max(cores)}"):
+        if len(cores) < 2 or not _is_bound(claim, f"{_CLAIM}{max(cores)}"):
             yield False
             return
         _given.set(cores)

@@ -16,6 +16,7 @@ import trio
 from aegis.config import Config, FeedConfig, RunConfig, StrategyConfig
 from aegis.engine import Engine, EngineReport, open_engine
 from aegis.errors import Refused
+from aegis.kernel import cores
 from aegis.kernel.clock import SystemClock
 from aegis.kernel.process import own_children
 from aegis.market.parameters import Parameters
@@ -253,8 +254,11 @@ async def test_engine_replaces_a_market_socket_that_fell_silent(tmp_path: Path) 
         assert report.feed.restarts == 0  # the worker itself lives on
 
 
-async def test_the_last_core_is_the_loops_while_the_engine_runs(tmp_path: Path) -> None:
+async def test_the_last_core_is_the_loops_while_the_engine_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The worker, and the Brain's thread, which wakes the loop for every signal, run on the others."""
+    monkeypatch.setattr(cores, "_CLAIM", f"\0aegis-test-{os.getpid()}-")  # others may run meanwhile
     before = os.sched_getaffinity(0)
     async with trading(tmp_path / "j.db") as (server, engine):
         report = await until(engine, lambda report: report.brain.counts["bars"] > 4)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import pytest
 import trio
 
+from aegis.kernel import cores
 from aegis.kernel.cores import (
     elsewhere,
     given_cores,
@@ -32,18 +33,26 @@ print(json.dumps(sorted(os.sched_getaffinity(0))))
 """
 _KEEP = """
 import json, os, sys
-from aegis.kernel.cores import keep_to_the_last_core
-with keep_to_the_last_core() as keeps:
+from aegis.kernel import cores
+cores._CLAIM = chr(0) + sys.argv[1]
+with cores.keep_to_the_last_core() as keeps:
     print(json.dumps([keeps, sorted(os.sched_getaffinity(0))]), flush=True)
     sys.stdin.read()
 """
 _WHERE = "import json, os; print(json.dumps(sorted(os.sched_getaffinity(0))), flush=True)"
+CLAIM = f"aegis-test-{os.getpid()}-"
+
+
+@pytest.fixture(autouse=True)
+def claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name of its own: engines of other tests, and of this machine's owner, may run meanwhile."""
+    monkeypatch.setattr(cores, "_CLAIM", f"\0{CLAIM}")
 
 
 def told_by_child(program: str, allowed: frozenset[int]) -> object:
     """What a child says that may run on these cores."""
     told = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", program, CLAIM],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=True,
@@ -56,7 +65,7 @@ def told_by_child(program: str, allowed: frozenset[int]) -> object:
 def another_that_keeps_to_the_last_core() -> Iterator[subprocess.Popen[bytes]]:
     """A process that has it, for as long as it lives."""
     with subprocess.Popen(
-        [sys.executable, "-c", _KEEP], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", _KEEP, CLAIM], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
         try:
             assert other.stdout is not None
