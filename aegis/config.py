@@ -96,8 +96,9 @@ class RunConfig:
     journal: str = ""
     """Path of the journal; empty: one of its own for each paper run, under the state folder."""
     own_core: bool = True
-    """The loop keeps to the last core that the engine may use, and what else the engine starts keeps off it. Where another engine
-    has that core already, or there is no other, the scheduler decides. False: it always does."""
+    """The loop keeps to the last core that the engine may use, and has the journal's thread beside it; the Brain's thread, offloaded
+    work, the worker and the shipped exchange keep off it. Where another engine has that core already, or there is no other,
+    the scheduler decides. False: it always does; for containers that have the same cores, as none sees what another claims."""
     keep_awake: bool = False
     """True: a thread of the lowest priority keeps the last core that the engine may use from resting (`aegis.vigil`). For a
     machine of one's own: that core is busy all the time. docs/performance.md says what it brings."""

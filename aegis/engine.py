@@ -13,6 +13,7 @@ from contextlib import ExitStack, asynccontextmanager
 from typing import Any, Final
 
 import attrs
+import structlog
 import trio
 
 from aegis.actors.brain import BrainReport
@@ -58,6 +59,7 @@ from aegis.vigil import Vigil
 
 __all__ = ["Engine", "EngineReport", "open_engine"]
 
+_log = structlog.get_logger(__name__)
 _ASK_S: Final = 5.0
 _COMPARE_S: Final = 15.0
 _POLL_S: Final = 0.02
@@ -248,8 +250,10 @@ async def open_engine(
     playbook = read_playbook(config)
     ledger = recovery.fold(journal.rows())
     with ExitStack() as opened:
-        if config.run.own_core:
-            opened.enter_context(keep_to_the_last_core())
+        if config.run.own_core and not opened.enter_context(keep_to_the_last_core()):
+            _log.info(
+                "core_shared", why="there is no other, or another engine's loop has the last one"
+            )
         if config.run.keep_awake:
             opened.enter_context(Vigil())
         ring = ring or opened.enter_context(Ring.create(TICK, config.feed.ring_capacity))

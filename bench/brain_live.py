@@ -15,7 +15,7 @@ from aegis.actors.brain import Brain
 from aegis.actors.janitor import Janitor
 from aegis.actors.latency import Latency
 from aegis.kernel import ActorRef, open_system
-from aegis.kernel.cores import keep_to_the_last_core
+from aegis.kernel.cores import given_cores, keep_to_the_last_core
 from aegis.market.analysis import Analysis
 from aegis.market.parameters import Parameters
 from aegis.market.records import TICK
@@ -53,10 +53,11 @@ async def open_brain(rate: int | None) -> AsyncIterator[Live]:
     analysis = Analysis(SYMBOLS, PARAMETERS)
     policy = Policy.LOSSY if rate else Policy.GATE
     with (
-        keep_to_the_last_core(),  # as an engine does
+        keep_to_the_last_core() as keeps,  # as an engine does
         Ring.create(TICK) as ring,
         ring.reader("brain", policy=policy) as reader,
     ):
+        expect(keeps or len(given_cores()) == 1, True)  # no other engine runs here
         market = None if rate is None else await start_market(ring, rate, 0)
         try:
             async with open_system("live") as system:

@@ -25,12 +25,13 @@ from aegis.actors.latency import Latency
 from aegis.compiled import forbid_compiling
 from aegis.kernel import Actor, ActorRef, Level, Priority, on, open_system
 from aegis.kernel.clock import SystemClock
-from aegis.kernel.cores import keep_to_the_last_core
+from aegis.kernel.cores import given_cores, keep_to_the_last_core
 from aegis.market.analysis import Analysis
 from aegis.market.parameters import Parameters
 from aegis.market.records import TICK, received_us
 from aegis.messages import Report, Signal
 from aegis.shm import CAPACITY, Policy, Ring
+from bench.report import expect
 from bench.soak_market import SYMBOLS, start_market
 
 RATE = 100_000
@@ -91,10 +92,11 @@ async def soak(seconds: float, rate: int, capacity: int) -> dict[str, Any]:
     ticks = int(rate * seconds)
     samples: list[Sample] = []
     with (
-        keep_to_the_last_core(),  # as an engine does
+        keep_to_the_last_core() as keeps,  # as an engine does
         Ring.create(TICK, capacity) as ring,
         ring.reader("brain", policy=Policy.LOSSY) as reader,
     ):
+        expect(keeps or len(given_cores()) == 1, True)  # no other engine runs here
         forbid_compiling()
         async with open_system("soak") as system, trio.open_nursery() as nursery:
             gate = await system.spawn(Gate, latency, name="gate")

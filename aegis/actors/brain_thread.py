@@ -13,7 +13,7 @@ import trio
 
 from aegis.actors.brain_loop import BATCH, Wire, think
 from aegis.actors.ear import Ear
-from aegis.kernel.cores import off_the_loops_core
+from aegis.kernel.cores import elsewhere
 from aegis.market.analysis import Analysis
 from aegis.market.closings import CLOSING
 from aegis.market.commands import COMMAND
@@ -92,7 +92,9 @@ class BrainThread:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(ear.listen)  # which ends before its ring
                 nursery.start_soon(self._stop_when_cancelled)
-                await trio.to_thread.run_sync(self._think, limiter=trio.CapacityLimiter(1))
+                # Elsewhere, because it wakes the loop with every signal.
+                thinking = elsewhere(self._think)
+                await trio.to_thread.run_sync(thinking, limiter=trio.CapacityLimiter(1))
                 nursery.cancel_scope.cancel()
         finally:
             self._opened.close()
@@ -107,17 +109,16 @@ class BrainThread:
     def _think(self) -> None:
         self.thread_id = threading.get_native_id()
         analysis, conflation = self._analysis, self._conflation
-        with off_the_loops_core():  # whom it wakes with every signal
-            think(
-                self._wire,
-                np.empty(BATCH, TICK),
-                np.empty(1, COMMAND),
-                analysis.state,
-                analysis.parameter_record,
-                analysis.outbox,
-                conflation.windows,
-                np.empty(max(BATCH, len(conflation.windows)), CONFLATED),
-            )
+        think(
+            self._wire,
+            np.empty(BATCH, TICK),
+            np.empty(1, COMMAND),
+            analysis.state,
+            analysis.parameter_record,
+            analysis.outbox,
+            conflation.windows,
+            np.empty(max(BATCH, len(conflation.windows)), CONFLATED),
+        )
 
     async def obey(self, commands: npt.NDArray[np.void]) -> None:
         """Have commands obeyed, in order, each between two batches of ticks."""

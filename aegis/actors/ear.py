@@ -78,7 +78,10 @@ class Ear(trio.abc.Instrument):
         if self._raised is not None:
             return
         # Trio would log what an instrument raises, and go on without it.
-        done = outcome.capture(self._take, self._records[: self._reader.read_into(self._records)])
+        done = outcome.capture(self._take_new)
         if isinstance(done, outcome.Error):
             self._raised = done
             self._scope.cancel()
+
+    def _take_new(self) -> None:
+        self._take(self._records[: self._reader.read_into(self._records)])

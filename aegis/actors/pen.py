@@ -11,6 +11,7 @@ import trio
 from aegis.actors.delivery import deliver
 from aegis.errors import check
 from aegis.kernel import ActorRef
+from aegis.kernel.cores import beside_the_loop
 from aegis.store.journal import Entry, Journal
 
 __all__ = ["Page", "Pen", "write_down"]
@@ -55,7 +56,7 @@ class Pen:
                 nursery.start_soon(self._end_when_cancelled)
                 with trio.CancelScope(shield=True):  # whatever was given before
                     await trio.to_thread.run_sync(
-                        self._work, token, limiter=trio.CapacityLimiter(1)
+                        beside_the_loop(self._work), token, limiter=trio.CapacityLimiter(1)
                     )
                 nursery.cancel_scope.cancel()
         finally:

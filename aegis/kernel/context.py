@@ -104,7 +104,7 @@ class Context:
         """
         if is_virtual(self.clock):
             return function(*args)
-        return await trio.to_thread.run_sync(elsewhere, function, *args)
+        return await trio.to_thread.run_sync(elsewhere(function), *args)
 
     def start_soon(
         self, function: Callable[[*Ts], Coroutine[Any, Any, object]], *args: *Ts

@@ -82,7 +82,7 @@ class Dispatcher:
             if is_virtual(ambient_clock()):
                 return function(*args)
             # It has a token for each worker, so the limiter, which knows no priorities, never queues.
-            return await trio.to_thread.run_sync(elsewhere, function, *args, limiter=self._limiter)
+            return await trio.to_thread.run_sync(elsewhere(function), *args, limiter=self._limiter)
         finally:
             self._threads.release()
 

@@ -182,7 +182,10 @@ class Reader:
                 return count
 
     async def wait_for_bell(self) -> int:
-        """Wait until something can be read, or could: another task may have read it by then. -1: the writer has finished."""
+        """Wait until something can be read, or could, or a nap is over: another task may have read it by then.
+
+        No checkpoint where something can be read at once. -1: the writer has finished, and all is read.
+        """
         count = self._look_again()
         if count == 0:
             await self._bell.listen_async(self._waiting.nap_s)

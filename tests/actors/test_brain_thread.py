@@ -15,9 +15,11 @@ import pytest
 import trio
 
 from aegis.actors.brain import Brain, BrainReport
+from aegis.actors.brain_thread import BrainThread
 from aegis.kernel import Actor, ActorRef, Level, Priority, on, open_system
 from aegis.kernel.bus import Bus
 from aegis.market.analysis import Analysis
+from aegis.market.conflate import Conflation
 from aegis.market.parameters import Parameters
 from aegis.market.records import TICK, TickKind
 from aegis.messages import OrderChanged, QuoteOf, Report, Signal
@@ -281,3 +283,28 @@ async def test_thread_ends_when_the_brain_is_cancelled(flooded: bool) -> None:
     for _ in range(100):
         await trio.lowlevel.checkpoint()
     assert stage.stepped == stepped
+
+
+async def test_what_fails_with_a_signal_ends_the_thread() -> None:
+    """The error comes out of `run`, after the thread has ended and before its rings are gone."""
+
+    def fail(_: npt.NDArray[np.void]) -> None:
+        raise ArithmeticError
+
+    analysis = Analysis(len(SYMBOLS), PARAMETERS)
+    with (
+        Ring.create(TICK, 1 << 15) as ring,
+        ring.reader("brain", policy=Policy.GATE) as reader,
+        ring.writer() as writer,
+    ):
+        thread = BrainThread(reader, analysis, Conflation(len(SYMBOLS), 0))
+        with (
+            trio.fail_after(PATIENCE_S),
+            pytest.RaisesGroup(ArithmeticError, flatten_subgroups=True),
+        ):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(writer.write_all, market(20_000))
+                await thread.run(fail)
+        stepped = analysis.counts()["ticks"]
+        writer.write_batch(quotes(10, 100.0))
+        assert analysis.counts()["ticks"] == stepped

@@ -16,6 +16,8 @@ from aegis.shm.wakeup import RUNG
 from aegis.shm.writer import Writer
 
 WORD = np.dtype([("number", np.int64)])
+DELAY_S = 0.005
+"""Until a thread writes: the loop has gone to sleep by then, if it can."""
 PATIENCE_S = 20.0
 
 prepare(WORD)
@@ -26,6 +28,7 @@ class Stage:
 
     def __init__(self, writer: Writer, reader: Reader, at_once: int) -> None:
         self.taken: list[int] = []
+        self.took = trio.Event()
         self.fails_at = -1
         self._writer = writer
         self.ear = Ear(reader, np.empty(at_once, WORD), self._take)
@@ -41,6 +44,7 @@ class Stage:
             if number == self.fails_at:
                 raise ArithmeticError(number)
             self.taken.append(number)
+        self.took.set()
 
 
 @pytest.fixture
@@ -74,16 +78,17 @@ async def test_what_comes_during_a_step_is_taken_before_the_next_one(stage: Stag
 
 
 async def test_loop_that_sleeps_is_woken(stage: Stage) -> None:
-    """By a record that another thread writes, and takes as many as there are."""
+    """By each record that another thread writes, when nothing else would make it look."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stage.ear.listen)
-        await trio.testing.wait_all_tasks_blocked()
-        writing = threading.Timer(0.0, stage.write, range(10))
-        writing.start()
-        with trio.fail_after(PATIENCE_S):
-            while len(stage.taken) < 10:
-                await trio.testing.wait_all_tasks_blocked(0.001)
-        writing.join()
+        for number in range(10):
+            await trio.testing.wait_all_tasks_blocked()
+            stage.took = trio.Event()
+            writing = threading.Timer(DELAY_S, stage.write, [number])
+            writing.start()
+            with trio.fail_after(PATIENCE_S):
+                await stage.took.wait()
+            writing.join()
         nursery.cancel_scope.cancel()
     assert stage.taken == list(range(10))
 

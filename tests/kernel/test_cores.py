@@ -13,10 +13,12 @@ import trio
 
 from aegis.kernel import cores
 from aegis.kernel.cores import (
+    beside_the_loop,
     elsewhere,
     given_cores,
     keep_to_the_last_core,
     last_core,
+    on_any_core,
 )
 from aegis.kernel.process import Child
 
@@ -101,33 +103,71 @@ def test_a_loop_keeps_to_the_last_core_for_as_long_as_the_block_lasts() -> None:
 
 @two_cores
 async def test_work_in_threads_keeps_off_the_core_of_the_loop() -> None:
-    """And the thread, which Trio will use again, may go anywhere after it."""
+    """But for the work that the loop waits for; and the thread, which Trio will use again, may go anywhere after it."""
     where: list[set[int]] = []
 
     def work(number: int) -> int:
         where.append(os.sched_getaffinity(0))
         return number
 
-    def twice() -> int:
-        result = elsewhere(work, 7)
+    with keep_to_the_last_core():
+        off, on = elsewhere(work), beside_the_loop(work)
+
+    def both() -> int:
+        result = off(7)
+        where.append(os.sched_getaffinity(0))
+        on(8)
         where.append(os.sched_getaffinity(0))
         return result
 
+    assert await trio.to_thread.run_sync(both) == 7
+    assert where == [ALL - {max(ALL)}, ALL, {max(ALL)}, ALL]
+
+
+def test_work_in_threads_is_called_as_it_is_where_no_loop_keeps_to_a_core() -> None:
+    """There is nothing to keep off; and a block that is over has left nothing."""
     with keep_to_the_last_core():
-        assert await trio.to_thread.run_sync(twice) == 7
-    assert where == [ALL - {max(ALL)}, ALL]
+        pass
+    assert elsewhere(len) is len
+    assert beside_the_loop(len) is len
 
 
 @two_cores
-def test_work_in_threads_runs_anywhere_where_no_loop_keeps_to_a_core() -> None:
-    """There is nothing to keep off."""
-    where: list[set[int]] = []
-    thread = threading.Thread(
-        target=elsewhere, args=(lambda: where.append(os.sched_getaffinity(0)),)
-    )
-    thread.start()
-    thread.join()
-    assert where == [ALL]
+async def test_thread_that_was_started_by_the_loop_is_let_go_with_it() -> None:
+    """Trio keeps it, for whoever is next."""
+    with keep_to_the_last_core():
+        thread, where = await trio.to_thread.run_sync(
+            lambda: (threading.get_native_id(), os.sched_getaffinity(0))
+        )
+        if where == ALL:
+            pytest.skip("Trio had a thread from before")
+    assert where == {max(ALL)}
+    assert os.sched_getaffinity(thread) == ALL
+
+
+@two_cores
+def test_second_loop_of_a_thread_finds_the_core_taken_and_knows_the_others() -> None:
+    """What it starts is spread as the first one's is."""
+    with keep_to_the_last_core(), keep_to_the_last_core() as keeps:
+        assert not keeps
+        assert given_cores() == ALL
+        assert elsewhere(os.sched_getaffinity)(0) == ALL - {max(ALL)}
+        cores._move(0, {max(ALL)})  # this thread was not another one, and `elsewhere` let it go
+
+
+@two_cores
+def test_cores_that_are_gone_are_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever divides the machine may take them away meanwhile."""
+
+    def refuse(thread: int, wanted: object) -> None:
+        raise OSError("there are no such cores")
+
+    with keep_to_the_last_core():
+        monkeypatch.setattr(os, "sched_setaffinity", refuse)
+        with on_any_core():
+            assert elsewhere(len)([1]) == 1
+        monkeypatch.undo()
+    assert os.sched_getaffinity(0) == ALL
 
 
 @two_cores

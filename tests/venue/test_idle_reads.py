@@ -30,6 +30,8 @@ from aegis.venue.lane_stream import LaneStream
 
 UPGRADE = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
 PATIENCE_S = 10.0
+LOOKS = 10_000_000
+"""Of a thread that yields in between: some seconds."""
 PING = b"\x89\x04ping"
 
 
@@ -145,8 +147,11 @@ def send_slowly(line: Line, count: int) -> None:
 
 def until(condition: Callable[[], bool]) -> None:
     """Wait in a thread, and not in the loop, whose idle reads are what is awaited."""
-    while not condition():
+    for _ in range(LOOKS):
+        if condition():
+            return
         os.sched_yield()
+    pytest.fail("it did not come")
 
 
 @pytest.mark.parametrize("in_python", [False, True])
