@@ -65,6 +65,7 @@ def trade(seconds: float, *options: str) -> Lines:
     expect(done.returncode in {0, 3}, True)  # whether its bounds hold is not what is asked here
     lines: Lines = {line["name"]: line["values"] for line in json.loads(done.stdout)["lines"]}
     expect((ORDER in lines, lines.get(ORDER, {}).get("reconciled")), (True, True))
+    expect(lines[ORDER]["p50"] > 0, True)  # what no order was sent in took no time
     return lines
 
 
