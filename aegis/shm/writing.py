@@ -214,7 +214,8 @@ def ask_room(handle: int, wanted: int) -> int:
 @inlined
 def finish(handle: int) -> None:
     """Say that no record follows, and wake everybody."""
-    # Relaxed: the fence of the last publish comes before (whoever has shown records has roused by now), and the exchange in `_wake` orders it with any `arm`.
+    # Relaxed: the fence of the last publish comes before (whoever has shown records has roused by now), and the exchange
+    # in `_wake` orders it with any `arm`.
     store_relaxed(load_relaxed(handle + HEADER_AT) + STATE, _FINISHED)
     _wake(handle)
 
