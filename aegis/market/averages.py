@@ -53,13 +53,13 @@ def update_average(average: Any, value: float, index: int, period: int, weight: 
 
 
 @inlined
-def recount(moments: Any, ring: Any, index: int, period: int) -> None:
+def recount(moments: Any, path: Any, column: int, index: int, period: int) -> None:
     """Sum the window afresh, against its newest value."""
-    reference = ring[index & MASK]
+    reference = path[index & MASK, column]
     offsets = 0.0
     squares = 0.0
     for past in range(index - period + 1, index):
-        offset = ring[past & MASK] - reference
+        offset = path[past & MASK, column] - reference
         offsets += offset
         squares += offset * offset
     moments.reference = reference
@@ -76,8 +76,10 @@ def spread(moments: Any, share: float) -> float:
 
 
 @inlined
-def update_moments(moments: Any, ring: Any, index: int, period: int, share: float) -> None:
-    """Take value `index` (from 0), which stands in its ring, into the mean and variance of the last `period`.
+def update_moments(
+    moments: Any, path: Any, column: int, index: int, period: int, share: float
+) -> None:
+    """Take value `index` (from 0), which stands in a column of the path, into the mean and variance of the last `period`.
 
     One addition and one subtraction, on offsets from a value of the window. It counts afresh once a window, and at once
     where the deviations have become small against what the sums have held: after a price collapse, or when the window
@@ -85,20 +87,20 @@ def update_moments(moments: Any, ring: Any, index: int, period: int, share: floa
     1 / period.
     """
     if index == 0:
-        moments.reference = ring[0]
-    offset = ring[index & MASK] - moments.reference
+        moments.reference = path[0, column]
+    offset = path[index & MASK, column] - moments.reference
     moments.offsets += offset
     moments.squares += offset * offset
     moments.peak = max(moments.peak, moments.squares)
     if index >= period:
-        offset = ring[(index - period) & MASK] - moments.reference
+        offset = path[(index - period) & MASK, column] - moments.reference
         moments.offsets -= offset
         moments.squares -= offset * offset
     if index < period - 1:
         return
     moments.age += 1
     if moments.age >= period or spread(moments, share) < _DIGITS_AT_RISK * moments.peak:
-        recount(moments, ring, index, period)
+        recount(moments, path, column, index, period)
     moments.mean = moments.reference + moments.offsets * share
     moments.variance = max(0.0, spread(moments, share) * share)
 

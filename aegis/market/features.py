@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from aegis.compiled import inlined
-from aegis.market.recent import DOWN, MASK, UP
+from aegis.market.recent import CLOSE, DOWN, MASK, UP
 
 __all__ = ["FEATURES", "NAMED", "NAMES", "VERSION", "WARMUP", "update_features"]
 
@@ -84,7 +84,7 @@ _WARMUP: Final = np.float32(WARMUP)
 @inlined
 def write_bar_features(raw: Any, row: Any, bar: Any, unit: float) -> None:
     """Write what the bar itself says; `unit` is 1 / ATR."""
-    before = row.recent.closes[(row.bars - 2) & MASK]  # row.bars counts this bar already
+    before = row.recent.path[(row.bars - 2) & MASK, CLOSE]  # row.bars counts this bar already
     raw.change = (bar.close - before) * unit
     raw.body = (bar.close - bar.open) * unit
     raw.upper_wick = (bar.high - max(bar.open, bar.close)) * unit

@@ -23,7 +23,7 @@ import numpy as np
 
 from aegis.compiled import inlined
 from aegis.market.averages import AVERAGE, MOMENTS, deviation, update_average, update_moments
-from aegis.market.recent import DOWN, MASK, UP
+from aegis.market.recent import CLOSE, DOWN, MASK, RETURN, UP
 
 __all__ = ["INDICATORS", "VALUES", "update_indicators"]
 
@@ -133,14 +133,15 @@ def update_direction(
 
 
 @inlined
-def top_of_window(extremes: Any, top: int, number: int, period: int) -> int:
+def top_of_window(extremes: Any, side: int, top: int, number: int, period: int) -> int:
     """The bar with the highest extreme of the last `period`, given the one of the window before."""
     if top > number - period:
-        return number if extremes[number & MASK] >= extremes[top & MASK] else top
+        is_higher = extremes[number & MASK, side] >= extremes[top & MASK, side]
+        return number if is_higher else top
     # Which one is higher nobody can foresee, the processor neither: so nothing below is a branch.
-    top, highest = number, extremes[number & MASK]
+    top, highest = number, extremes[number & MASK, side]
     for past in range(1, period):
-        extreme = extremes[(number - past) & MASK]
+        extreme = extremes[(number - past) & MASK, side]
         is_higher = extreme > highest
         top = number - past if is_higher else top
         highest = extreme if is_higher else highest
@@ -152,13 +153,13 @@ def update_stochastic(indicators: Any, recent: Any, number: int, period: int) ->
     """Slow stochastic oscillator (n, 3, 3)."""
     for side in (UP, DOWN):
         indicators.top[side] = top_of_window(
-            recent.extremes[side], indicators.top[side], number, period
+            recent.extremes, side, indicators.top[side], number, period
         )
     if number < period - 1:
         return
-    highest = recent.extremes[UP, indicators.top[UP] & MASK]
-    lowest = -recent.extremes[DOWN, indicators.top[DOWN] & MASK]
-    place = recent.closes[number & MASK] - lowest
+    highest = recent.extremes[indicators.top[UP] & MASK, UP]
+    lowest = -recent.extremes[indicators.top[DOWN] & MASK, DOWN]
+    place = recent.path[number & MASK, CLOSE] - lowest
     fast_k = 100.0 * place / (highest - lowest) if highest > lowest else 0.0
     mean_k = (indicators.fast_k_before + indicators.fast_k + fast_k) / 3.0
     if number >= period + 3:
@@ -171,34 +172,34 @@ def update_stochastic(indicators: Any, recent: Any, number: int, period: int) ->
 
 
 @inlined
-def update_changes(indicators: Any, recent: Any, number: int, parameters: Any) -> None:
+def update_changes(indicators: Any, recent: Any, bar: Any, number: int, parameters: Any) -> None:
     """Everything that compares a bar with the one before it."""
-    before, now = (number - 1) & MASK, number & MASK
-    extremes, closes = recent.extremes, recent.closes
-    highest = max(extremes[UP, now], closes[before])
-    lowest = min(-extremes[DOWN, now], closes[before])
+    before = (number - 1) & MASK
+    extremes, path = recent.extremes, recent.path
+    close_before = path[before, CLOSE]
+    highest, lowest = max(bar.high, close_before), min(bar.low, close_before)
     weights, period = parameters.weights, parameters.atr_period
     update_average(indicators.average_range, highest - lowest, number - 1, period, weights.atr)
     indicators.atr = indicators.average_range.value
-    change = closes[now] - closes[before]
+    change = bar.close - close_before
     update_strength(indicators, change, number, parameters.rsi_period, weights.rsi)
-    rise = extremes[UP, now] - extremes[UP, before]
-    fall = extremes[DOWN, now] - extremes[DOWN, before]
+    rise = bar.high - extremes[before, UP]
+    fall = -bar.low - extremes[before, DOWN]
     update_direction(indicators, rise, fall, number, parameters.adx_period, weights.adx)
     period = parameters.volatility_period
-    update_moments(indicators.returns, recent.returns, number - 1, period, weights.volatility)
+    update_moments(indicators.returns, path, RETURN, number - 1, period, weights.volatility)
     mean = indicators.returns.mean
     indicators.volatility = math.sqrt(indicators.returns.variance + mean * mean)
 
 
 @inlined
-def update_indicators(indicators: Any, recent: Any, number: int, parameters: Any) -> None:
+def update_indicators(indicators: Any, recent: Any, bar: Any, number: int, parameters: Any) -> None:
     """Take the closed bar `number` (from 0), which `recent` holds, into every indicator."""
-    close = recent.closes[number & MASK]
+    close = bar.close
     if number > 0:
-        update_changes(indicators, recent, number, parameters)
+        update_changes(indicators, recent, bar, number, parameters)
     weights, period = parameters.weights, parameters.band_period
-    update_moments(indicators.closes, recent.closes, number, period, weights.band)
+    update_moments(indicators.closes, recent.path, CLOSE, number, period, weights.band)
     indicators.sma = indicators.closes.mean
     indicators.deviation = deviation(indicators.closes)
     period = parameters.ema_period

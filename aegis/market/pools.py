@@ -18,7 +18,7 @@ from aegis.market.events import Element, Happening, write_event
 from aegis.market.kernel import constant
 from aegis.market.parameters import MAX_KEPT
 
-__all__ = ["POOLS", "join_pool", "take_pools"]
+__all__ = ["BASIN", "POOLS", "join_pool", "take_pools"]
 
 _POOL: Final = constant(Element.POOL)
 _NEW: Final = constant(Happening.NEW)
@@ -30,21 +30,24 @@ POOL: Final = np.dtype(
     [
         ("mean", "<f8"),  # of its pivots
         ("extreme", "<f8"),  # the highest of them
-        ("drawn", "<i8"),  # bar of the first of them
-        ("count", "<i8"),  # of them
+        ("drawn", "<i4"),  # bar of the first of them
+        ("count", "<i4"),  # of them
     ],
     align=True,
 )
 
 POOLS: Final = np.dtype(
     [
-        ("standing", "<i8"),  # pools that are not taken
-        ("overflowed", "<i8"),  # dropped while they stood: there was no room
         ("trigger", "<f8"),  # the lowest extreme: a bar that stays below takes none
-        ("pools", POOL, (MAX_KEPT,)),  # the standing ones, oldest first
+        ("standing", "<i4"),  # pools that are not taken
+        ("overflowed", "<i4"),  # dropped while they stood: there was no room
     ],
     align=True,
 )
+"""What every bar asks of the pools of a side; they themselves lie in a BASIN."""
+
+BASIN: Final = np.dtype((POOL, (MAX_KEPT,)))
+"""The standing pools of a side, oldest first."""
 
 
 @inlined
@@ -56,12 +59,12 @@ def report_pool(events: Any, pool: Any, what: int, sign: int) -> None:
 
 
 @inlined
-def nearest_pool(pools: Any, price: float, reach: float) -> int:
+def nearest_pool(pools: Any, basin: Any, price: float, reach: float) -> int:
     """The pool whose mean is nearest to `price` and within `reach` of it, or -1."""
     found = -1
     best = reach  # NaN before the ATR is warm: nothing is within it
     for slot in range(pools.standing):
-        distance = abs(pools.pools[slot].mean - price)
+        distance = abs(basin[slot].mean - price)
         if distance <= best:
             found = slot
             best = distance
@@ -69,14 +72,14 @@ def nearest_pool(pools: Any, price: float, reach: float) -> int:
 
 
 @inlined
-def open_pool(pools: Any, drawn: int, price: float, kept: int) -> None:
+def open_pool(pools: Any, basin: Any, drawn: int, price: float, kept: int) -> None:
     """Open a pool with its first pivot, in place of the oldest one where `kept` of them stand."""
     if pools.standing == kept:
         pools.overflowed += 1
         pools.standing -= 1
         for slot in range(pools.standing):
-            pools.pools[slot] = pools.pools[slot + 1]
-    pool = pools.pools[pools.standing]
+            basin[slot] = basin[slot + 1]
+    pool = basin[pools.standing]
     pool.mean = price
     pool.extreme = price
     pool.drawn = drawn
@@ -86,26 +89,33 @@ def open_pool(pools: Any, drawn: int, price: float, kept: int) -> None:
 
 @inlined
 def join_pool(
-    pools: Any, events: Any, sign: int, drawn: int, price: float, reach: float, kept: int
+    pools: Any,
+    basin: Any,
+    events: Any,
+    sign: int,
+    drawn: int,
+    price: float,
+    reach: float,
+    kept: int,
 ) -> None:
     """Take a confirmed pivot (its price mirrored for a low) into a pool."""
-    slot = nearest_pool(pools, price, reach)
+    slot = nearest_pool(pools, basin, price, reach)
     if slot < 0:
-        open_pool(pools, drawn, price, kept)
+        open_pool(pools, basin, drawn, price, kept)
     else:
-        pool = pools.pools[slot]
+        pool = basin[slot]
         pool.mean = (pool.mean * pool.count + price) / (pool.count + 1)
         pool.count += 1
         pool.extreme = max(pool.extreme, price)
         report_pool(events, pool, _NEW if pool.count == 2 else _REVISED, sign)
     trigger = np.inf
     for standing in range(pools.standing):
-        trigger = min(trigger, pools.pools[standing].extreme)
+        trigger = min(trigger, basin[standing].extreme)
     pools.trigger = trigger
 
 
 @inlined
-def take_pools(pools: Any, events: Any, sign: int, high: float, close: float) -> int:
+def take_pools(pools: Any, basin: Any, events: Any, sign: int, high: float, close: float) -> int:
     """Take the pools that a bar went beyond (its prices mirrored for lows); return how many it swept."""
     if high <= pools.trigger:
         return 0
@@ -113,7 +123,7 @@ def take_pools(pools: Any, events: Any, sign: int, high: float, close: float) ->
     standing = 0
     trigger = np.inf
     for slot in range(pools.standing):
-        pool = pools.pools[slot]
+        pool = basin[slot]
         if high > pool.extreme:
             back = close <= pool.extreme
             swept += back
@@ -121,7 +131,7 @@ def take_pools(pools: Any, events: Any, sign: int, high: float, close: float) ->
             continue
         trigger = min(trigger, pool.extreme)
         if standing < slot:
-            pools.pools[standing] = pool
+            basin[standing] = pool
         standing += 1
     pools.standing = standing
     pools.trigger = trigger

@@ -1,6 +1,7 @@
 """The last bars' prices, kept apart and side by side: what windows are computed from.
 
-A bar is 80 bytes; a window over one of its fields would load one cache line a bar. Here eight share one.
+A bar is 80 bytes; a window over one of its fields would load one cache line a bar. Here four share one, in pairs of what is
+read together.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from aegis.errors import check
 from aegis.market.kernel import constant
 from aegis.market.parameters import MAX_WINDOW
 
-__all__ = ["DEPTH", "DOWN", "MASK", "RECENT", "UP", "remember_bar"]
+__all__ = ["CLOSE", "DEPTH", "DOWN", "MASK", "RECENT", "RETURN", "UP", "remember_bar"]
 
 UP: Final = constant(0)
 DOWN: Final = constant(1)
+
+CLOSE: Final = constant(0)
+RETURN: Final = constant(1)
 
 DEPTH: Final = MAX_WINDOW
 """Values kept: rings, indexed by the bar's number modulo this."""
@@ -29,17 +33,10 @@ check(DEPTH & MASK == 0, "the rings are indexed by a mask")
 
 RECENT: Final = np.dtype(
     [
-        ("closes", "<f8", (DEPTH,)),
-        (
-            "returns",
-            "<f8",
-            (DEPTH,),
-        ),  # at the number of a bar: log of the close after it over its own
-        (
-            "extremes",
-            "<f8",
-            (2, DEPTH),
-        ),  # highs, and lows in the mirror (negated): both have maxima
+        # CLOSE, and RETURN: the log of the close after it over this one.
+        ("path", "<f8", (DEPTH, 2)),
+        # UP the high, and DOWN the low in the mirror (negated): both have maxima.
+        ("extremes", "<f8", (DEPTH, 2)),
     ],
     align=True,
 )
@@ -49,9 +46,9 @@ RECENT: Final = np.dtype(
 def remember_bar(recent: Any, bar: Any, number: int) -> None:
     """Put the closed bar `number` (from 0) into the rings."""
     slot = number & MASK
-    recent.closes[slot] = bar.close
-    recent.extremes[UP, slot] = bar.high
-    recent.extremes[DOWN, slot] = -bar.low
+    recent.path[slot, CLOSE] = bar.close
+    recent.extremes[slot, UP] = bar.high
+    recent.extremes[slot, DOWN] = -bar.low
     if number > 0:
         before = (number - 1) & MASK
-        recent.returns[before] = math.log(bar.close / recent.closes[before])
+        recent.path[before, RETURN] = math.log(bar.close / recent.path[before, CLOSE])

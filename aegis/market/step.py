@@ -71,7 +71,7 @@ def close_bar(row: Any, bar: Any, parameters: Any, outbox: Any) -> None:
     remember_bar(row.recent, bar, number)
     update_session(row.session, bar, parameters.session_ms * 1_000_000)
     close_flow(row.flow, row)
-    update_indicators(row.indicators, row.recent, number, parameters)
+    update_indicators(row.indicators, row.recent, bar, number, parameters)
     atr = row.indicators.atr
     update_structure(row.structure, row.recent, bar, number, atr, parameters)
     update_features(row, bar, parameters)

@@ -27,10 +27,10 @@ import numpy as np
 from aegis.compiled import inlined
 from aegis.market.events import EVENTS, Element, Happening, write_event
 from aegis.market.kernel import constant
-from aegis.market.pools import POOLS, join_pool, take_pools
+from aegis.market.pools import BASIN, POOLS, join_pool, take_pools
 from aegis.market.recent import DOWN, MASK, UP
-from aegis.market.swings import LEG, SWING, confirm_pivot, deepen
-from aegis.market.zones import ZONES, add_zone, age_zones
+from aegis.market.swings import LEG, SWING, confirm_pivot, deepen, find_pivots
+from aegis.market.zones import ROOM, ZONES, add_zone, age_zones
 
 __all__ = ["STRUCTURE", "update_structure"]
 
@@ -44,13 +44,14 @@ _FILLED: Final = constant(Happening.FILLED)
 
 STRUCTURE: Final = np.dtype(
     [
-        ("trend", "<i8"),  # side of the last break: +1, -1, 0 before the first
+        # What every bar reads, in as few cache lines as it fits into.
+        ("trend", "i1"),  # side of the last break: +1, -1, 0 before the first
         # What the last closed bar did, +1 upwards or bullish, -1 downwards or bearish, 0 not:
-        ("broke", "<i8"),  # a swing
-        ("changed", "<i8"),  # 1 where that was a change of character
-        ("confirmed", "<i8"),  # a pivot high or low
-        ("opened", "<i8"),  # an imbalance
-        ("swept", "<i8"),  # pools of lows less pools of highs
+        ("broke", "i1"),  # a swing
+        ("changed", "i1"),  # 1 where that was a change of character
+        ("confirmed", "i1"),  # a pivot high or low
+        ("opened", "i1"),  # an imbalance
+        ("swept", "i1"),  # pools of lows less pools of highs
         ("place", "<f8"),
         ("body", "<f8"),  # of the last closed bar, its close less its open
         ("swings", SWING, (2,)),  # the newest confirmed pivot high (UP) and low (DOWN)
@@ -58,7 +59,11 @@ STRUCTURE: Final = np.dtype(
         ("blocks", ZONES, (2,)),  # bullish (UP) and bearish (DOWN)
         ("imbalances", ZONES, (2,)),
         ("pools", POOLS, (2,)),  # above highs (UP) and below lows (DOWN)
-        ("events", EVENTS),
+        ("events", EVENTS),  # with the ring behind what is read first
+        # What few bars read.
+        ("block_room", ROOM, (2,)),
+        ("imbalance_room", ROOM, (2,)),
+        ("pool_basin", BASIN, (2,)),
     ],
     align=True,
 )
@@ -71,9 +76,8 @@ def break_swing(
     """Test the close against the swing of `side`; where it breaks, its deepest bar becomes an order block."""
     swing = structure.swings[side]
     sign = 1 - 2 * side
-    if swing.stands == 0:
-        return
-    if sign * close <= sign * swing.level:
+    is_inside = sign * close <= sign * swing.level
+    if (swing.stands == 0) | is_inside:  # one branch, nearly always taken
         deepen(swing, extremes, side, number)
         return
     swing.stands = 0
@@ -83,8 +87,9 @@ def break_swing(
     events = structure.events
     what = _CHOCH if structure.changed else _BOS
     write_event(events, _SWING, what, sign, swing.bar, swing.level, swing.level)
-    near, far, blocks = swing.deep_back, -swing.deep, structure.blocks[side]
-    add_zone(blocks, events, _BLOCK, side, swing.deep_bar, near, far, kept)
+    near, far, drawn = swing.deep_back, -swing.deep, swing.deep_bar
+    blocks, room = structure.blocks[side], structure.block_room[side]
+    add_zone(blocks, room, events, _BLOCK, side, drawn, near, far, kept)
 
 
 @inlined
@@ -95,16 +100,16 @@ def consume_bar(
     sign = 1 - 2 * side
     kept = parameters.kept
     events = structure.events
-    reached = -extremes[1 - side, number & MASK]  # the low, or in the mirror the high
+    reached = -extremes[number & MASK, 1 - side]  # the low, or in the mirror the high
     body = min(sign * bar.open, sign * bar.close)
     passed = body if parameters.block_by_close else reached
-    blocks, imbalances = structure.blocks[side], structure.imbalances[side]
-    age_zones(blocks, events, _BLOCK, _FAILED, side, reached, passed)
-    age_zones(imbalances, events, _IMBALANCE, _FILLED, side, reached, reached)
-    highest = extremes[side, number & MASK]
-    structure.swept -= sign * take_pools(
-        structure.pools[side], events, sign, highest, sign * bar.close
-    )
+    blocks, room = structure.blocks[side], structure.block_room[side]
+    age_zones(blocks, room, events, _BLOCK, _FAILED, side, reached, passed)
+    imbalances, room = structure.imbalances[side], structure.imbalance_room[side]
+    age_zones(imbalances, room, events, _IMBALANCE, _FILLED, side, reached, reached)
+    highest = extremes[number & MASK, side]
+    pools, basin = structure.pools[side], structure.pool_basin[side]
+    structure.swept -= sign * take_pools(pools, basin, events, sign, highest, sign * bar.close)
     break_swing(structure, extremes, side, number, bar.close, kept)
 
 
@@ -112,33 +117,30 @@ def consume_bar(
 def open_imbalance(structure: Any, extremes: Any, side: int, number: int, kept: int) -> None:
     """Find the imbalance of `side` that bar `number` completes."""
     sign = 1 - 2 * side
-    far = extremes[side, (number - 2) & MASK]
-    near = -extremes[1 - side, number & MASK]
+    far = extremes[(number - 2) & MASK, side]
+    near = -extremes[number & MASK, 1 - side]
     if number < 2 or far >= near or sign * structure.body <= 0.0:
         return
     structure.opened = sign
-    zones, events = structure.imbalances[side], structure.events
-    add_zone(zones, events, _IMBALANCE, side, number - 1, near, far, kept)
+    zones, room = structure.imbalances[side], structure.imbalance_room[side]
+    add_zone(zones, room, structure.events, _IMBALANCE, side, number - 1, near, far, kept)
 
 
 @inlined
 def confirm_side(
     structure: Any, extremes: Any, side: int, number: int, atr: float, parameters: Any
-) -> bool:
-    """Confirm the pivot of `side`, if there is one, and let it join a pool."""
+) -> None:
+    """Confirm the pivot of `side`, and let it join a pool."""
     swing = structure.swings[side]
     events = structure.events
     reach = parameters.pivot_bars
-    if number < 3 * reach - 1:
-        return False
-    if not confirm_pivot(swing, structure.leg, extremes, events, side, number, reach):
-        return False
+    confirm_pivot(swing, structure.leg, extremes, events, side, number, reach)
     sign = 1 - 2 * side
     structure.confirmed = sign
     price = sign * swing.level
-    within = parameters.pool_atr * atr
-    join_pool(structure.pools[side], events, sign, swing.bar, price, within, parameters.kept)
-    return True
+    pools, basin = structure.pools[side], structure.pool_basin[side]
+    within, drawn = parameters.pool_atr * atr, swing.bar
+    join_pool(pools, basin, events, sign, drawn, price, within, parameters.kept)
 
 
 @inlined
@@ -174,8 +176,10 @@ def update_structure(
     for side in range(2):
         open_imbalance(structure, extremes, side, number, parameters.kept)
     structure.body = bar.close - bar.open
-    for side in range(2):
-        if confirm_side(structure, extremes, side, number, atr, parameters):
-            break  # a bar that is both is a high
+    reach = parameters.pivot_bars
+    is_high, is_low = find_pivots(extremes, bar, number, reach)
+    if number >= 3 * reach - 1 and (is_high | is_low):
+        side = UP if is_high else DOWN  # a bar that is both is a high
+        confirm_side(structure, extremes, side, number, atr, parameters)
     high, low = structure.swings[UP].level, structure.swings[DOWN].level
     structure.place = place_between(low, high, bar.close) if low > 0.0 else math.nan

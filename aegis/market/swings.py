@@ -19,9 +19,9 @@ import numpy as np
 from aegis.compiled import inlined
 from aegis.market.events import Element, Happening, write_event
 from aegis.market.kernel import constant
-from aegis.market.recent import MASK
+from aegis.market.recent import DOWN, MASK, UP
 
-__all__ = ["LEG", "SWING", "confirm_pivot", "deepen"]
+__all__ = ["LEG", "SWING", "confirm_pivot", "deepen", "find_pivots"]
 
 _PIVOT: Final = constant(Element.PIVOT)
 _LEG: Final = constant(Element.LEG)
@@ -32,10 +32,10 @@ _FINAL: Final = constant(Happening.FINAL)
 SWING: Final = np.dtype(
     [
         ("level", "<f8"),  # the pivot's price
-        ("bar", "<i8"),  # the number of its bar
-        ("stands", "<i8"),  # 1 until a close beyond it, 0 then and before the first
+        ("bar", "<i4"),  # the number of its bar
+        ("stands", "<i4"),  # 1 until a close beyond it, 0 then and before the first
         # The deepest bar since the pivot: the order block, should the pivot break.
-        ("deep_bar", "<i8"),
+        ("deep_bar", "<i4"),
         ("deep", "<f8"),  # its extreme on the other side, mirrored as that side is: deeper is more
         ("deep_back", "<f8"),  # its extreme on this side, mirrored as this side is
     ],
@@ -44,8 +44,8 @@ SWING: Final = np.dtype(
 
 LEG: Final = np.dtype(
     [
-        ("side", "<i8"),  # of its end: +1 a high, -1 a low, 0 before the first pivot
-        ("bar", "<i8"),
+        ("side", "<i4"),  # of its end: +1 a high, -1 a low, 0 before the first pivot
+        ("bar", "<i4"),
         ("level", "<f8"),
     ],
     align=True,
@@ -53,25 +53,26 @@ LEG: Final = np.dtype(
 
 
 @inlined
-def is_pivot(extremes: Any, number: int, reach: int) -> bool:
-    """True when bar `number - reach` has the highest extreme of the `2 * reach` bars up to `number`."""
+def find_pivots(extremes: Any, bar: Any, number: int, reach: int) -> tuple[bool, bool]:
+    """Whether bar `number - reach` has the highest high, and the lowest low, of the `2 * reach` bars up to `number`."""
     # Where a search would end nobody can foresee, the processor neither: so it looks at all of them.
-    highest = extremes[number & MASK]
+    up, down = bar.high, -bar.low
     for past in range(1, 2 * reach):
-        extreme = extremes[(number - past) & MASK]
-        highest = max(highest, extreme)
-    return extremes[(number - reach) & MASK] >= highest  # type: ignore[no-any-return]
+        slot = (number - past) & MASK
+        up, down = max(up, extremes[slot, UP]), max(down, extremes[slot, DOWN])
+    middle = (number - reach) & MASK
+    return extremes[middle, UP] >= up, extremes[middle, DOWN] >= down
 
 
 @inlined
 def deepen(swing: Any, extremes: Any, side: int, bar: int) -> None:
     """Let `bar` be the deepest since the pivot where it is as deep as the one before: the latest on ties."""
     slot = bar & MASK
-    depth = extremes[1 - side, slot]
-    if depth >= swing.deep:
-        swing.deep = depth
-        swing.deep_back = extremes[side, slot]
-        swing.deep_bar = bar
+    depth = extremes[slot, 1 - side]
+    is_deeper = depth >= swing.deep  # a choice, and no branch: nobody can foresee it
+    swing.deep = depth if is_deeper else swing.deep
+    swing.deep_back = extremes[slot, side] if is_deeper else swing.deep_back
+    swing.deep_bar = bar if is_deeper else swing.deep_bar
 
 
 @inlined
@@ -91,13 +92,11 @@ def extend_leg(leg: Any, events: Any, sign: int, bar: int, level: float) -> None
 @inlined
 def confirm_pivot(
     swing: Any, leg: Any, extremes: Any, events: Any, side: int, number: int, reach: int
-) -> bool:
-    """Make the pivot of `side` at bar `number - reach` known, if there is one: it is the new swing of its side."""
-    if not is_pivot(extremes[side], number, reach):
-        return False
+) -> None:
+    """Make the pivot of `side` at bar `number - reach` known: it is the new swing of its side."""
     sign = 1 - 2 * side
     pivot = number - reach
-    level = sign * extremes[side, pivot & MASK]
+    level = sign * extremes[pivot & MASK, side]
     swing.level = level
     swing.bar = pivot
     swing.stands = 1
@@ -106,4 +105,3 @@ def confirm_pivot(
         deepen(swing, extremes, side, bar)
     write_event(events, _PIVOT, _NEW, sign, pivot, level, level)
     extend_leg(leg, events, sign, pivot, level)
-    return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import numpy as np
@@ -142,15 +142,25 @@ class Structure:
 
     def blocks(self, side: int) -> list[Zone]:
         """The bullish (+1) or bearish (-1) order blocks that stand, oldest first."""
-        return _zones(self._record["blocks"][_row_of(side)], side)
+        return self._zones("blocks", "block_room", side)
 
     def imbalances(self, side: int) -> list[Zone]:
         """The bullish (+1) or bearish (-1) fair value gaps that are not filled, oldest first."""
-        return _zones(self._record["imbalances"][_row_of(side)], side)
+        return self._zones("imbalances", "imbalance_room", side)
+
+    def _zones(self, kind: str, room: str, side: int) -> list[Zone]:
+        """Zones in prices that are not mirrored."""
+        standing = self._record[kind][_row_of(side)]["standing"]
+        found = []
+        for zone in self._record[room][_row_of(side), :standing]:
+            edges = side * float(zone["near"]), side * float(zone["far"])
+            drawn, touched = int(zone["drawn"]), bool(zone["touched"])
+            found.append(Zone(side, max(edges), min(edges), drawn, touched))
+        return found
 
     def pools(self, side: int) -> list[Pool]:
         """The liquidity above highs (+1) or below lows (-1), oldest first."""
-        pools = self._record["pools"][_row_of(side)]
+        standing = self._record["pools"][_row_of(side)]["standing"]
         return [
             Pool(
                 side,
@@ -159,7 +169,7 @@ class Structure:
                 int(pool["count"]),
                 int(pool["drawn"]),
             )
-            for pool in pools["pools"][: pools["standing"]]
+            for pool in self._record["pool_basin"][_row_of(side), :standing]
         ]
 
     def events(self, last: int = LOG) -> NDArray[np.void]:
@@ -283,12 +293,3 @@ class View:
 
 def _row_of(side: int) -> int:
     return UP if side > 0 else DOWN
-
-
-def _zones(zones: Any, side: int) -> list[Zone]:
-    """Zones in prices that are not mirrored."""
-    found = []
-    for zone in zones["zones"][: zones["standing"]]:
-        edges = side * float(zone["near"]), side * float(zone["far"])
-        found.append(Zone(side, max(edges), min(edges), int(zone["drawn"]), bool(zone["touched"])))
-    return found

@@ -17,7 +17,7 @@ from aegis.market.kernel import constant
 from aegis.market.parameters import MAX_KEPT
 from aegis.market.recent import UP
 
-__all__ = ["ZONES", "add_zone", "age_zones"]
+__all__ = ["ROOM", "ZONES", "add_zone", "age_zones"]
 
 _NEW: Final = constant(Happening.NEW)
 _TOUCHED: Final = constant(Happening.TOUCHED)
@@ -28,22 +28,30 @@ ZONE: Final = np.dtype(
         ("near", "<f8"),
         ("far", "<f8"),
         ("next", "<f8"),  # where the next thing happens to it: `near`, and once it is touched `far`
-        ("drawn", "<i8"),
-        ("touched", "<i8"),
+        ("nearest", "<f8"),  # the highest `near` of this one and all older ones
+        (
+            "trigger",
+            "<f8",
+        ),  # the highest `next` of these: a bar that stays above changes none of them
+        ("drawn", "<i4"),
+        ("touched", "<i4"),
     ],
     align=True,
 )
 
 ZONES: Final = np.dtype(
     [
-        ("standing", "<i8"),  # zones that are not done
-        ("overflowed", "<i8"),  # dropped while they stood: there was no room
-        ("nearest", "<f8"),  # the highest `near`, -inf where none stands
-        ("trigger", "<f8"),  # the highest `next`: a bar that stays above changes nothing
-        ("zones", ZONE, (MAX_KEPT,)),  # the standing ones, oldest first
+        ("nearest", "<f8"),  # the newest one's, which is that of all; -inf where none stands
+        ("trigger", "<f8"),  # likewise
+        ("standing", "<i4"),  # zones that are not done
+        ("overflowed", "<i4"),  # dropped while they stood: there was no room
     ],
     align=True,
 )
+"""What every bar asks of the zones of a side. They themselves, which most bars leave alone, lie elsewhere: in a ROOM."""
+
+ROOM: Final = np.dtype((ZONE, (MAX_KEPT,)))
+"""The standing zones of a side, oldest first."""
 
 
 @inlined
@@ -55,21 +63,30 @@ def report_zone(events: Any, zone: Any, element: int, what: int, side: int) -> N
 
 
 @inlined
-def drop_oldest_zone(zones: Any) -> None:
+def put_on_top(zones: Any, zone: Any) -> None:
+    """Take a zone, newer than all there are, into what is known of all of them."""
+    zones.nearest = max(zones.nearest, zone.near)
+    zones.trigger = max(zones.trigger, zone.next)
+    zone.nearest = zones.nearest
+    zone.trigger = zones.trigger
+
+
+@inlined
+def drop_oldest_zone(zones: Any, room: Any) -> None:
     """Make room for one more."""
     zones.overflowed += 1
     zones.standing -= 1
     zones.nearest = -np.inf
     zones.trigger = -np.inf
     for slot in range(zones.standing):
-        zones.zones[slot] = zones.zones[slot + 1]
-        zones.nearest = max(zones.nearest, zones.zones[slot].near)
-        zones.trigger = max(zones.trigger, zones.zones[slot].next)
+        room[slot] = room[slot + 1]
+        put_on_top(zones, room[slot])
 
 
 @inlined
 def add_zone(
     zones: Any,
+    room: Any,
     events: Any,
     element: int,
     side: int,
@@ -80,16 +97,15 @@ def add_zone(
 ) -> None:
     """Add a zone, in place of the oldest one where `kept` of them stand."""
     if zones.standing == kept:
-        drop_oldest_zone(zones)
-    zone = zones.zones[zones.standing]
+        drop_oldest_zone(zones, room)
+    zone = room[zones.standing]
     zone.near = near
     zone.far = far
     zone.next = near
     zone.drawn = drawn
     zone.touched = 0
     zones.standing += 1
-    zones.nearest = max(zones.nearest, near)
-    zones.trigger = max(zones.trigger, near)
+    put_on_top(zones, zone)
     report_zone(events, zone, element, _NEW, side)
 
 
@@ -109,6 +125,7 @@ def meet_zone(zone: Any, events: Any, element: int, done: int, side: int, passed
 @inlined
 def age_zones(
     zones: Any,
+    room: Any,
     events: Any,
     element: int,
     done: int,
@@ -120,6 +137,7 @@ def age_zones(
 
     Args:
         zones: the ZONES of this side.
+        room: its ROOM.
         events: the EVENTS to write to.
         element: what these zones are.
         done: the Happening of their end. An imbalance is FILLED at its far edge already.
@@ -129,18 +147,19 @@ def age_zones(
     """
     if reached > zones.trigger:
         return
-    standing = 0
-    nearest = -np.inf
-    trigger = -np.inf
-    for slot in range(zones.standing):
-        zone = zones.zones[slot]
+    # Most often it is the newest one alone: what is older lies further away.
+    first = zones.standing - 1
+    while first > 0 and reached <= room[first - 1].trigger:
+        first -= 1
+    zones.nearest = room[first - 1].nearest if first > 0 else -np.inf
+    zones.trigger = room[first - 1].trigger if first > 0 else -np.inf
+    standing = first
+    for slot in range(first, zones.standing):
+        zone = room[slot]
         if reached <= zone.next and meet_zone(zone, events, element, done, side, passed):
             continue
-        nearest = max(nearest, zone.near)
-        trigger = max(trigger, zone.next)
         if standing < slot:
-            zones.zones[standing] = zone
+            room[standing] = zone
+        put_on_top(zones, room[standing])
         standing += 1
     zones.standing = standing
-    zones.nearest = nearest
-    zones.trigger = trigger

@@ -259,20 +259,24 @@ def test_place_is_between_the_swings(trace: Any, make_bars: Any) -> None:
 def test_full_list_drops_the_oldest_and_counts(trace: Any, make_bars: Any) -> None:
     """More imbalances than are kept push out the oldest, and the count of those lost is there to see."""
     rows = [(10 + 3 * i, 12 + 3 * i, 10 + 3 * i, 12 + 3 * i) for i in range(12)]
-    seen = trace(make_bars(rows), "structure", kept=4)[-1]["imbalances"][0]
-    assert (seen["standing"], seen["overflowed"]) == (4, 6)
-    assert seen["zones"]["near"][:4].tolist() == [34.0, 37.0, 40.0, 43.0]
+    seen = trace(make_bars(rows), "structure", kept=4)[-1]
+    zones, room = seen["imbalances"][0], seen["imbalance_room"][0]
+    assert (zones["standing"], zones["overflowed"]) == (4, 6)
+    assert room["near"][:4].tolist() == [34.0, 37.0, 40.0, 43.0]
 
 
 def test_summaries_are_those_of_what_stands(trace: Any, walk_bars: Any) -> None:
-    """The nearest edge and the trigger kept beside the zones and pools are what a look through them finds."""
+    """The nearest edge and the trigger, of all and of each zone with the older ones, are what a look through them finds."""
     for structure in trace(walk_bars(4, 1500, 0.5), "structure", kept=5, pivot_bars=2)[::7]:
-        for side in (*structure["blocks"], *structure["imbalances"]):
-            standing = side["zones"][: side["standing"]]
-            assert side["nearest"] == standing["near"].max(initial=-np.inf)
-            assert side["trigger"] == standing["next"].max(initial=-np.inf)
-        for side in structure["pools"]:
-            standing = side["pools"][: side["standing"]]
+        for zones, room in (("blocks", "block_room"), ("imbalances", "imbalance_room")):
+            for side, there in zip(structure[zones], structure[room], strict=True):
+                standing = there[: side["standing"]]
+                assert side["nearest"] == standing["near"].max(initial=-np.inf)
+                assert side["trigger"] == standing["next"].max(initial=-np.inf)
+                assert (standing["nearest"] == np.maximum.accumulate(standing["near"])).all()
+                assert (standing["trigger"] == np.maximum.accumulate(standing["next"])).all()
+        for side, there in zip(structure["pools"], structure["pool_basin"], strict=True):
+            standing = there[: side["standing"]]
             assert side["trigger"] == standing["extreme"].min(initial=np.inf)
 
 
