@@ -28,18 +28,8 @@ _step = entry_point(step)
 _take_bars = entry_point(take_bars)
 _obey = entry_point(commands.obey)
 
-_ROW_COUNTS: Final = (
-    "ticks",
-    "quotes",
-    "trades",
-    "early",
-    "late",
-    "gaps",
-    "marks",
-    "bad",
-    "bars",
-    "broken_bars",
-)
+_TICK_COUNTS: Final = ("quotes", "trades", "early", "late", "gaps", "marks", "bad")
+_BAR_COUNTS: Final = ("bars", "broken_bars")
 _OUTBOX_COUNTS: Final = ("strays", "signals_lost", "closings_lost", "bars_refused")
 
 
@@ -190,8 +180,14 @@ class Analysis:
         `ticks` is the sum of `quotes`, `trades`, `early`, `late`, `gaps`, `marks` and `bad`; `strays` named no symbol and
         come on top.
         """
-        counted = {name: int(self.state[name].sum()) for name in _ROW_COUNTS}
-        return counted | {name: int(self.outbox[0][name]) for name in _OUTBOX_COUNTS}
+        ticks = {name: int(self.state[name].sum()) for name in _TICK_COUNTS}
+        bars = {name: int(self.state[name].sum()) for name in _BAR_COUNTS}
+        return (
+            {"ticks": sum(ticks.values())}
+            | ticks
+            | bars
+            | {name: int(self.outbox[0][name]) for name in _OUTBOX_COUNTS}
+        )
 
 
 def _newest(ring: NDArray[np.void], written: int, last: int) -> NDArray[np.void]:

@@ -7,6 +7,7 @@ its line holds up all that follow. `claim` asks for the lines before.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -25,13 +26,25 @@ _INT: Final = ir.IntType(32)
 _TO_WRITE, _KEPT, _DATA = (ir.Constant(_INT, value) for value in (1, 3, 1))
 
 
-def in_lines(dtype: np.dtype[np.void]) -> np.dtype[np.void]:
-    """The same fields, in whole lines: where one record of an array begins with a line, all do."""
-    names = dtype.names or ()
-    places = [(dtype[name], dtype.fields[name][1]) for name in names]  # type: ignore[index]
-    formats, offsets = zip(*places, strict=True)
-    itemsize = -(-dtype.itemsize // LINE) * LINE
+def in_lines(fields: Sequence[tuple[Any, ...]]) -> np.dtype[np.void]:
+    """A record of these fields, aligned, in whole lines: where one record of an array begins with a line, all do.
+
+    A field that fills whole lines begins with one: what it holds in pairs and in fours does not lie across two.
+    """
+    given = np.dtype(list(fields))
+    names = given.names or ()
+    formats = [given[name] for name in names]
+    offsets, end = [], 0
+    for each in formats:
+        offsets.append(_next(end, each.alignment if each.itemsize % LINE else LINE))
+        end = offsets[-1] + each.itemsize
+    itemsize = _next(end, LINE)
     return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": itemsize})
+
+
+def _next(place: int, unit: int) -> int:
+    """The next multiple of a unit."""
+    return -(-place // unit) * unit
 
 
 def zeros_in_lines(count: int, dtype: np.dtype[np.void]) -> NDArray[np.void]:

@@ -30,57 +30,55 @@ __all__ = [
 ]
 
 ROW: Final = in_lines(
-    np.dtype(
-        [
-            # What a quote reads and writes: two cache lines, and no third.
-            ("event_ns", "<i8"),  # newest event time seen
-            ("bid", "<f8"),  # best bid and ask of the last quote, 0 before the first
-            ("ask", "<f8"),
-            ("bid_size", "<f8"),
-            ("ask_size", "<f8"),
-            ("flow", FLOW),
-            ("stop_long", "<f8"),  # armed stop of a long position, -inf while none is armed
-            ("stop_short", "<f8"),  # of a short position, +inf while none is armed
-            ("target_long", "<f8"),  # armed target of a long position, +inf while none is armed
-            ("target_short", "<f8"),  # of a short position, -inf while none is armed
-            ("recv_us", "<u4"),  # receive stamp of the last tick
-            ("symbol", "<u2"),  # the number of this row
-            ("gap", "<u2"),  # FLAG_BROKEN from a GAP, and from the beginning, to the next trade
-            ("ticks", "<i8"),  # the sum of quotes, trades, early, late, gaps, marks and bad
-            ("quotes", "<i8"),
-            ("trade_ns", "<i8"),  # newest event time of a trade
-            # What a trade reads and writes besides.
-            ("start_ns", "<i8"),  # of the forming bar, or end of the last: before it is late
-            ("end_ns", "<i8"),  # end of the forming bar: a trade at or after it closes the bar
-            ("begin_ns", "<i8"),  # where the first bar made here begins: before it the exchange's
-            ("closed_ns", "<i8"),  # end of the last closed bar: no other begins before it
-            ("price", "<f8"),  # of the last trade
-            ("trades", "<i8"),  # merged into a bar
-            ("rules", "<i8"),  # bit n: rule n is asked at each close
-            ("followed", "<i8"),  # 1 where each close is written down as a CLOSING
-            ("forming", BAR),  # none while it has no trades
-            ("bars", "<i8"),  # closed ones
-            ("broken_bars", "<i8"),  # of these, with FLAG_BROKEN
-            # What is rare.
-            ("mark", "<f8"),  # the exchange's own valuation, 0 before the first
-            ("index", "<f8"),
-            ("funding_rate", "<f8"),  # the last one
-            ("funding_ms", "<i8"),  # time of the next funding, 0 for none
-            ("early", "<i8"),  # before `begin_ns`: in no bar made here
-            ("late", "<i8"),  # before the forming bar: dropped
-            ("gaps", "<i8"),
-            ("marks", "<i8"),
-            ("bad", "<i8"),  # impossible values: dropped
-            # What a closed bar reads and writes.
-            ("session", SESSION),
-            ("indicators", INDICATORS),
-            ("features", FEATURES),
-            ("recent", RECENT),
-            ("structure", STRUCTURE),
-            ("history", BAR, (HISTORY,)),
-        ],
-        align=True,
-    )
+    [
+        # A cache line that only quotes read and write,
+        ("bid", "<f8"),  # best bid and ask of the last quote, 0 before the first
+        ("ask", "<f8"),
+        ("bid_size", "<f8"),
+        ("ask_size", "<f8"),
+        ("flow", FLOW),
+        ("quotes", "<i8"),
+        # one that trades do as well,
+        ("stop_long", "<f8"),  # armed stop of a long position, -inf while none is armed
+        ("stop_short", "<f8"),  # of a short position, +inf while none is armed
+        ("target_long", "<f8"),  # armed target of a long position, +inf while none is armed
+        ("target_short", "<f8"),  # of a short position, -inf while none is armed
+        ("event_ns", "<i8"),  # newest event time seen
+        ("recv_us", "<u4"),  # receive stamp of the last tick
+        ("symbol", "<u2"),  # the number of this row
+        ("gap", "<u2"),  # FLAG_BROKEN from a GAP, and from the beginning, to the next trade
+        ("trade_ns", "<i8"),  # newest event time of a trade
+        ("trades", "<i8"),  # merged into a bar
+        # and two that only trades do.
+        ("start_ns", "<i8"),  # of the forming bar, or end of the last: before it is late
+        ("end_ns", "<i8"),  # end of the forming bar: a trade at or after it closes the bar
+        ("begin_ns", "<i8"),  # where the first bar made here begins: before it the exchange's
+        ("price", "<f8"),  # of the last trade
+        ("forming", BAR),  # none while it has no trades
+        # What a close looks at first.
+        ("rules", "<i8"),  # bit n: rule n is asked at each close
+        ("followed", "<i8"),  # 1 where each close is written down as a CLOSING
+        ("closed_ns", "<i8"),  # end of the last closed bar: no other begins before it
+        ("bars", "<i8"),  # closed ones
+        ("broken_bars", "<i8"),  # of these, with FLAG_BROKEN
+        # What is rare.
+        ("mark", "<f8"),  # the exchange's own valuation, 0 before the first
+        ("index", "<f8"),
+        ("funding_rate", "<f8"),  # the last one
+        ("funding_ms", "<i8"),  # time of the next funding, 0 for none
+        ("early", "<i8"),  # before `begin_ns`: in no bar made here
+        ("late", "<i8"),  # before the forming bar: dropped
+        ("gaps", "<i8"),
+        ("marks", "<i8"),
+        ("bad", "<i8"),  # impossible values: dropped
+        # What a closed bar reads and writes.
+        ("session", SESSION),
+        ("indicators", INDICATORS),
+        ("features", FEATURES),
+        ("recent", RECENT),
+        ("structure", STRUCTURE),
+        ("history", BAR, (HISTORY,)),
+    ]
 )
 
 

@@ -192,7 +192,6 @@ def take_trade(row: Any, tick: Any, parameters: Any, outbox: Any) -> None:
 @inlined
 def take_tick(row: Any, tick: Any, parameters: Any, outbox: Any) -> None:
     """Take one tick into its symbol's row; what no market can have is counted and reaches nothing."""
-    row.ticks += 1
     if tick.kind == _QUOTE and quote_holds(tick):
         stamp(row, tick)
         take_quote(row.flow, row, tick)

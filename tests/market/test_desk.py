@@ -319,7 +319,7 @@ def test_row_holds_nothing_that_a_closing_forgets() -> None:
     of_ticks = {"event_ns", "trade_ns", "start_ns", "end_ns", "begin_ns", "closed_ns", "recv_us"}
     of_ticks |= {"bid", "ask", "bid_size", "ask_size", "price", "flow", "forming"}
     of_ticks |= {"mark", "index", "funding_rate", "funding_ms"}
-    counts = {"ticks", "quotes", "trades", "early", "late", "gaps", "marks", "bad"}
+    counts = {"quotes", "trades", "early", "late", "gaps", "marks", "bad"}
     counts |= {"bars", "broken_bars"}
     settings = {"symbol", "gap", "rules", "followed"}
     of_positions = {"stop_long", "stop_short", "target_long", "target_short"}

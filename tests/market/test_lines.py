@@ -15,7 +15,8 @@ from aegis.market.kernel import array_of
 from aegis.market.lines import LINE, claim, in_lines, zeros_in_lines
 from aegis.market.state import ROW
 
-_ODD = np.dtype([("first", "<i8"), ("rest", "u1", (91,)), ("last", "<f8")])
+_FIELDS = [("first", "<i8"), ("rest", "u1", (91,)), ("last", "<f8")]
+_ODD = np.dtype(_FIELDS)
 
 
 _OF_ODD = numba.types.void(array_of(_ODD))
@@ -35,21 +36,37 @@ def test_each_row_of_the_state_begins_with_a_cache_line(symbols: int) -> None:
     assert len(state) == symbols
 
 
-def test_what_a_quote_reads_and_writes_lies_in_two_lines() -> None:
-    """A third one would be a tenth of the time that a tick takes."""
+_EACH = ("event_ns", "recv_us", "stop_long", "stop_short", "target_long", "target_short")
+_QUOTE = ("bid", "ask", "bid_size", "ask_size", "flow", "quotes")
+_TRADE = ("gap", "trade_ns", "trades", "start_ns", "end_ns", "begin_ns", "price", "forming")
+
+
+@pytest.mark.parametrize(("names", "lines"), [(_QUOTE, {0, 1}), (_TRADE, {1, 2, 3})])
+def test_a_tick_reads_and_writes_few_lines(names: tuple[str, ...], lines: set[int]) -> None:
+    """Two for a quote, three for a trade: one more would be a tenth of the time that it takes."""
     assert ROW.fields is not None
-    quote = ("event_ns", "bid", "ask", "bid_size", "ask_size", "flow", "recv_us", "ticks", "quotes")
-    guard = ("stop_long", "stop_short", "target_long", "target_short")
-    lines = {ROW.fields[name][1] // LINE for name in quote + guard}
-    assert lines == {0, 1}
+    places = [(ROW.fields[name][1], ROW[name].itemsize) for name in _EACH + names]
+    assert {at // LINE for first, size in places for at in (first, first + size - 1)} == lines
 
 
-def test_records_in_lines_keep_their_fields() -> None:
-    """Only the space between them grows."""
-    whole = in_lines(_ODD)
-    assert (_ODD.itemsize, whole.itemsize) == (107, 128)
-    assert whole.fields == _ODD.fields
+def test_records_in_lines_have_the_same_fields_in_their_order() -> None:
+    """Only the space between them grows, as each kind of number asks for it."""
+    whole = in_lines(_FIELDS)
+    assert whole.names == ("first", "rest", "last")
+    assert [whole[name] for name in whole.names] == [_ODD[name] for name in whole.names]
+    assert whole.fields is not None
+    assert [whole.fields[name][1] for name in whole.names] == [0, 8, 104]
+    assert whole.itemsize == 2 * LINE
     assert not zeros_in_lines(3, whole).view(np.uint8).any()
+
+
+def test_what_fills_whole_lines_begins_with_one() -> None:
+    """So that none of the pairs in it lies across two lines."""
+    whole = in_lines([("head", "<i8"), ("pairs", "<f8", (8, 2)), ("tail", "u1")])
+    assert whole.fields is not None
+    assert whole.fields["pairs"][1] == LINE
+    assert whole.fields["tail"][1] == 3 * LINE
+    assert whole.itemsize == 4 * LINE
 
 
 def test_claim_asks_for_the_first_line_and_the_last() -> None:
