@@ -29,12 +29,13 @@ _COMPILED_PACKAGES: Final = ("market", "shm")
 """Packages whose every file counts: their constants are frozen into the code."""
 
 
-def _sources() -> list[Path]:
+@cache
+def _sources(package: Path) -> list[Path]:
     """The source files that can shape compiled code: two packages, and whatever else uses `aegis.compiled`."""
     return [
         path
-        for path in sorted(_PACKAGE.rglob("*.py"))
-        if path.relative_to(_PACKAGE).parts[0] in _COMPILED_PACKAGES
+        for path in sorted(package.rglob("*.py"))
+        if path.relative_to(package).parts[0] in _COMPILED_PACKAGES
         or b"aegis.compiled" in path.read_bytes()
     ]
 
@@ -45,7 +46,7 @@ def cache_folder() -> Path:
     digest = hashlib.sha256()
     for part in (version("numba"), version("llvmlite"), platform.machine(), sys.version):
         digest.update(part.encode())
-    for path in _sources():
+    for path in _sources(_PACKAGE):
         digest.update(path.relative_to(_PACKAGE).as_posix().encode())
         digest.update(path.read_bytes())
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -69,14 +70,27 @@ def _owned(folder: Path) -> Path:
 
 def count_kernels() -> int:
     """About how many kernels the sources have; some are compiled once a record type, so there are a few more."""
-    return sum(len(_KERNEL.findall(path.read_bytes())) for path in _sources())
+    return sum(len(_KERNEL.findall(path.read_bytes())) for path in _sources(_PACKAGE))
 
 
 def is_warm() -> bool:
-    """True when a process has already compiled and cached every kernel of these sources."""
-    return (cache_folder() / "complete").exists()
+    """True when a process has already compiled and cached every kernel of these sources, where they lie now."""
+    return _mark().exists()
 
 
 def mark_warm() -> None:
     """Record that every kernel of these sources is in the cache. Call it after importing all of them."""
-    (cache_folder() / "complete").touch()
+    _mark().touch()
+
+
+@cache
+def _mark() -> Path:
+    """What says so, for these files.
+
+    Numba finds code again by the place of its source and the time of its last change: the same version in another
+    checkout, or installed anew, has everything to compile.
+    """
+    digest = hashlib.sha256(bytes(_PACKAGE))
+    for path in _sources(_PACKAGE):
+        digest.update(str(path.stat().st_mtime_ns).encode())
+    return cache_folder() / f"complete-{digest.hexdigest()[:20]}"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +20,13 @@ from aegis.ops.compiling import Progress, compile_kernels
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    _forget()
+
+
+def _forget() -> None:
+    """As in a new process."""
     cache_folder.cache_clear()
+    kernel_cache._mark.cache_clear()
 
 
 def test_cache_folder_changes_with_a_constant_of_a_kernel(
@@ -38,6 +46,34 @@ def test_cache_folder_changes_with_a_constant_of_a_kernel(
 
 def test_cache_folder_is_warm_once_marked() -> None:
     """A new version compiles once, and only once."""
+    assert not is_warm()
+    mark_warm()
+    assert is_warm()
+
+
+def _copied(package: Path, name: str) -> Path:
+    copy = package.parent / name
+    shutil.copytree(package, copy, copy_function=shutil.copy2)
+    return copy
+
+
+@pytest.mark.parametrize("change", ["moved", "written anew"])
+def test_same_sources_elsewhere_are_not_warm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """They share the folder, but numba does not find their code in it: another checkout, or another installation."""
+    package = tmp_path / "package"
+    (package / "shm").mkdir(parents=True)
+    (package / "shm" / "layout.py").write_text("STRIDE = 64")
+    monkeypatch.setattr(kernel_cache, "_PACKAGE", package)
+    folder = cache_folder()
+    mark_warm()
+    if change == "moved":
+        monkeypatch.setattr(kernel_cache, "_PACKAGE", _copied(package, "copy"))
+    else:
+        os.utime(package / "shm" / "layout.py", ns=(1, 1))
+    _forget()
+    assert cache_folder() == folder
     assert not is_warm()
     mark_warm()
     assert is_warm()
