@@ -23,7 +23,7 @@ from aegis.errors import check
 
 __all__ = ["cache_folder", "count_kernels", "is_warm", "mark_warm"]
 
-_PACKAGE: Final = Path(__file__).resolve().parent
+_PACKAGE: Final = Path(__file__).absolute().parent  # as numba names it: links are not followed
 _KERNEL: Final = re.compile(rb"^ *@(?:compiled|callback)\b|= _call\(", re.MULTILINE)
 _COMPILED_PACKAGES: Final = ("market", "shm")
 """Packages whose every file counts: their constants are frozen into the code."""
@@ -85,10 +85,10 @@ def mark_warm() -> None:
 
 @cache
 def _mark() -> Path:
-    """What says so, for these files.
+    """The file that says that everything is there.
 
-    Numba finds code again by the place of its source and the time of its last change: the same version in another
-    checkout, or installed anew, has everything to compile.
+    Numba finds code again by the place of its source, and in older versions by the time of its last change as well: the
+    same version in another checkout has everything to compile.
     """
     digest = hashlib.sha256(bytes(_PACKAGE))
     for path in _sources(_PACKAGE):

@@ -45,7 +45,7 @@ def test_cache_folder_changes_with_a_constant_of_a_kernel(
 
 
 def test_cache_folder_is_warm_once_marked() -> None:
-    """A new version compiles once, and only once."""
+    """A new version compiles once in each place, and only once."""
     assert not is_warm()
     mark_warm()
     assert is_warm()
@@ -77,6 +77,25 @@ def test_same_sources_elsewhere_are_not_warm(
     assert not is_warm()
     mark_warm()
     assert is_warm()
+
+
+@pytest.mark.processes
+def test_same_sources_by_another_name_are_not_warm(tmp_path: Path) -> None:
+    """Numba does not follow links: reached through one, the same files have everything to compile."""
+    link = tmp_path / "link"
+    link.symlink_to(Path(kernel_cache.__file__).parent.parent, target_is_directory=True)
+    mark_warm()
+    text = f"import sys; sys.path.insert(0, {str(link)!r}); from aegis.kernel_cache import is_warm; print(is_warm())"
+    seen = subprocess.run(
+        [sys.executable, "-c", text],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        cwd=tmp_path,
+    )
+    assert is_warm()
+    assert seen.stdout.strip() == "False"
 
 
 def test_cache_folder_of_others_is_refused(tmp_path: Path) -> None:

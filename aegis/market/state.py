@@ -31,7 +31,7 @@ __all__ = [
 
 ROW: Final = in_lines(
     [
-        # A cache line that only quotes read and write,
+        # Of the ticks, a cache line that only quotes read and write,
         ("bid", "<f8"),  # best bid and ask of the last quote, 0 before the first
         ("ask", "<f8"),
         ("bid_size", "<f8"),

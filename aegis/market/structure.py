@@ -25,14 +25,18 @@ from typing import Any, Final
 import numpy as np
 
 from aegis.compiled import inlined
+from aegis.errors import check
 from aegis.market.events import EVENTS, Element, Happening, write_event
 from aegis.market.kernel import constant
+from aegis.market.parameters import MAX_KEPT
 from aegis.market.pools import BASIN, POOLS, join_pool, take_pools
 from aegis.market.recent import DOWN, MASK, UP
 from aegis.market.swings import LEG, SWING, confirm_pivot, deepen, find_pivots
 from aegis.market.zones import ROOM, ZONES, add_zone, age_zones
 
 __all__ = ["STRUCTURE", "update_structure"]
+
+check(MAX_KEPT < 128, "as many pools as are swept at once fit into `swept`")
 
 _SWING: Final = constant(Element.SWING)
 _BLOCK: Final = constant(Element.BLOCK)
@@ -59,7 +63,7 @@ STRUCTURE: Final = np.dtype(
         ("blocks", ZONES, (2,)),  # bullish (UP) and bearish (DOWN)
         ("imbalances", ZONES, (2,)),
         ("pools", POOLS, (2,)),  # above highs (UP) and below lows (DOWN)
-        ("events", EVENTS),  # with the ring behind what is read first
+        ("events", EVENTS),  # its counts are read by every bar, its ring by few
         # What few bars read.
         ("block_room", ROOM, (2,)),
         ("imbalance_room", ROOM, (2,)),

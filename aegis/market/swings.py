@@ -34,7 +34,7 @@ SWING: Final = np.dtype(
         ("level", "<f8"),  # the pivot's price
         ("bar", "<i4"),  # the number of its bar
         ("stands", "<i4"),  # 1 until a close beyond it, 0 then and before the first
-        # The deepest bar since the pivot: the order block, should the pivot break.
+        # The deepest bar since the pivot: the order block, should it break. Means nothing while none stands.
         ("deep_bar", "<i4"),
         ("deep", "<f8"),  # its extreme on the other side, mirrored as that side is: deeper is more
         ("deep_back", "<f8"),  # its extreme on this side, mirrored as this side is

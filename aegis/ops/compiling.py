@@ -71,7 +71,7 @@ async def compile_kernels(parts: Sequence[Sequence[str]] = PARTS) -> None:
     if is_warm():
         return
     log: Any = structlog.get_logger(__name__)
-    log.info("compiling", how_often="once for this version", takes="up to a minute")
+    log.info("compiling", how_often="once for this version in this place", takes="up to a minute")
     progress = Progress(log.info, SystemClock.monotonic_ns, count_kernels())
     async with trio.open_nursery() as nursery:
         for part in parts:
