@@ -118,7 +118,7 @@ class Engine:
 
     async def ready(self) -> None:
         """Return once every market stream is subscribed."""
-        while not (await self._ask(self._cast.feed, Report())).subscribed:
+        while not (await ask_again(self._cast.feed, Report(), _ASK_S)).subscribed:
             await trio.sleep(_POLL_S)
 
     async def wind_down(self, why: str) -> EngineReport:
@@ -186,14 +186,15 @@ class Engine:
         """The figures now.
 
         Raises:
-            trio.TooSlowError, Unavailable: an actor is too busy, or just being restarted.
+            trio.TooSlowError, Unavailable: an actor is too busy, or has ended.
         """
         return await self._report()
 
     async def _report(self) -> EngineReport:
         cast = self._cast
         return EngineReport(
-            feed=await self._ask(cast.feed, Report()),
+            # Whose worker may die just now: then the next incarnation is asked.
+            feed=await ask_again(cast.feed, Report(), _ASK_S),
             brain=await self._ask(cast.brain, Report()),
             strategists=await self._strategists(),
             gate=await self._ask(cast.gate, Report()),

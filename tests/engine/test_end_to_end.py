@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, closing
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -15,8 +16,8 @@ import trio
 
 from aegis.config import Config, FeedConfig, RunConfig, StrategyConfig
 from aegis.engine import Engine, EngineReport, open_engine
-from aegis.errors import Refused
-from aegis.kernel import cores
+from aegis.errors import ActorRestarting, Refused
+from aegis.kernel import ActorRef, cores
 from aegis.kernel.clock import SystemClock
 from aegis.kernel.process import own_children
 from aegis.market.parameters import Parameters
@@ -294,6 +295,31 @@ async def test_engine_starts_a_new_worker_for_one_that_was_killed(tmp_path: Path
         report = await until(engine, lambda report: report.brain.counts["bars"] > bars + 4)
         assert report.brain.counts["gaps"] >= len(SYMBOLS)
         assert_books_agree(server, await engine.wind_down("test"), journal)
+
+
+class _RestartedOnce:
+    """An actor that fails just when it is asked for the first time, and comes back."""
+
+    def __init__(self, ref: ActorRef) -> None:
+        self._ref = ref
+        self._fails = True
+
+    async def ask(self, question: object, *, timeout: float) -> Any:
+        if self._fails:
+            self._fails = False
+            raise ActorRestarting("just now", question)
+        return await self._ref.ask(question, timeout=timeout)
+
+
+async def test_report_waits_for_a_feed_that_is_being_restarted(tmp_path: Path) -> None:
+    """Its worker may die at any moment: whoever asks for figures is not the one to suffer from it."""
+    async with trading(tmp_path / "j.db") as (_, engine):
+        feed = engine._cast.feed
+        for ask in (engine.ready, engine.report):
+            engine._cast = attrs.evolve(engine._cast, feed=_RestartedOnce(feed))  # type: ignore[arg-type]
+            await ask()
+        engine._cast = attrs.evolve(engine._cast, feed=feed)
+        assert (await engine.report()).feed.subscribed
 
 
 async def test_engine_refuses_a_symbol_that_is_not_traded(tmp_path: Path) -> None:
