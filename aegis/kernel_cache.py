@@ -24,6 +24,7 @@ from aegis.errors import check
 __all__ = ["cache_folder", "count_kernels", "is_warm", "mark_warm"]
 
 _PACKAGE: Final = Path(__file__).absolute().parent  # as numba names it: links are not followed
+_PROCESSORS: Final = Path("/proc/cpuinfo")
 _KERNEL: Final = re.compile(rb"^ *@(?:compiled|callback)\b|= _call\(", re.MULTILINE)
 _COMPILED_PACKAGES: Final = ("market", "shm")
 """Packages whose every file counts: their constants are frozen into the code."""
@@ -83,14 +84,23 @@ def mark_warm() -> None:
     _mark().touch()
 
 
+def _processor() -> bytes:
+    """The kind of the first processor and what it can do, where the system says so."""
+    if not _PROCESSORS.exists():
+        return b""
+    lines = _PROCESSORS.read_bytes().partition(b"\n\n")[0].splitlines()
+    return b"\n".join(line for line in lines if line.startswith((b"model", b"flags", b"Features")))
+
+
 @cache
 def _mark() -> Path:
     """The file that says that everything is there.
 
-    Numba finds code again by the place of its source, and in older versions by the time of its last change as well: the
-    same version in another checkout has everything to compile.
+    Numba finds code again by the place of its source, in older versions by the time of its last change as well, and by the
+    processor it is for: the same version has everything to compile in another checkout, or once its disk is in another machine.
     """
     digest = hashlib.sha256(bytes(_PACKAGE))
+    digest.update(_processor())
     for path in _sources(_PACKAGE):
         digest.update(str(path.stat().st_mtime_ns).encode())
     return cache_folder() / f"complete-{digest.hexdigest()[:20]}"

@@ -79,6 +79,27 @@ def test_same_sources_elsewhere_are_not_warm(
     assert is_warm()
 
 
+def test_same_sources_for_another_processor_are_not_warm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was compiled for one is not run on another; how fast it happens to run now says nothing."""
+    processors = tmp_path / "cpuinfo"
+    monkeypatch.setattr(kernel_cache, "_PROCESSORS", processors)
+
+    def is_warm_on(model: str, flags: str, mhz: str) -> bool:
+        processors.write_text(
+            f"processor\t: 0\nmodel name\t: {model}\ncpu MHz\t: {mhz}\nflags\t: {flags}\n\nprocessor\t: 1\n"
+        )
+        _forget()
+        return is_warm()
+
+    assert not is_warm_on("EPYC", "fpu avx2", "2445.1")
+    mark_warm()
+    assert is_warm_on("EPYC", "fpu avx2", "3100.7")
+    assert not is_warm_on("EPYC", "fpu", "2445.1")
+    assert not is_warm_on("Xeon", "fpu avx2", "2445.1")
+
+
 @pytest.mark.processes
 def test_same_sources_by_another_name_are_not_warm(tmp_path: Path) -> None:
     """Numba does not follow links: reached through one, the same files have everything to compile."""

@@ -98,8 +98,9 @@ def test_its_threads_take_no_signals(until_idle_threads: Wait) -> None:
 def test_ctrl_c_ends_a_program_that_does_nothing_but_keep_a_vigil() -> None:
     """The process and its threads."""
     program = (
-        "import select\n"
+        "import select, signal\n"
         "from aegis.vigil import Vigil\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # in the background it may be ignored
         "with Vigil():\n"
         "    print('watching', flush=True)\n"
         "    while True:\n"  # a signal just before a sleep does not end it

@@ -29,10 +29,7 @@ ZONE: Final = np.dtype(
         ("far", "<f8"),
         ("next", "<f8"),  # where the next thing happens to it: `near`, and once it is touched `far`
         ("nearest", "<f8"),  # the highest `near` of this one and all older ones
-        (
-            "trigger",
-            "<f8",
-        ),  # the highest `next` of these: a bar that stays above changes none of them
+        ("trigger", "<f8"),  # the highest `next` of these: above it a bar changes none
         ("drawn", "<i4"),
         ("touched", "<i4"),
     ],
