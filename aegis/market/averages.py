@@ -10,15 +10,7 @@ import numpy as np
 from aegis.compiled import inlined
 from aegis.market.recent import MASK
 
-__all__ = ["AVERAGE", "MOMENTS", "deviation", "update_average", "update_moments"]
-
-AVERAGE: Final = np.dtype(
-    [
-        ("value", "<f8"),  # NaN until warm
-        ("seed", "<f8"),  # sum of the values so far, until warm
-    ],
-    align=True,
-)
+__all__ = ["MOMENTS", "averaged", "deviation", "update_moments"]
 
 MOMENTS: Final = np.dtype(
     [
@@ -30,7 +22,11 @@ MOMENTS: Final = np.dtype(
         ("offsets", "<f8"),
         ("squares", "<f8"),
         ("peak", "<f8"),
-        ("age", "<i8"),
+        # The same over the window that is being counted afresh, and how many of its values are in.
+        ("fresh_reference", "<f8"),
+        ("fresh_offsets", "<f8"),
+        ("fresh_squares", "<f8"),
+        ("fresh", "<i8"),
     ],
     align=True,
 )
@@ -39,22 +35,40 @@ _DIGITS_AT_RISK: Final = 1e-4
 
 
 @inlined
-def update_average(average: Any, value: float, index: int, period: int, weight: float) -> None:
-    """Take value `index` (from 0): the mean of the first `period` values, then `+= (value - average) * weight`.
+def averaged(average: float, value: float, index: int, period: int, weight: float) -> float:
+    """An average that has taken value `index` (from 0): the mean of the first `period`, then `+= (value - average) * weight`.
 
-    With weight 2 / (period + 1) it is TA-Lib's EMA, with 1 / period it is Wilder's average.
+    Before that it is their sum, so it means nothing to anybody else. With weight 2 / (period + 1) it is TA-Lib's EMA, with
+    1 / period it is Wilder's average.
     """
     if index >= period:
-        average.value += (value - average.value) * weight
-        return
-    average.seed += value
-    if index == period - 1:
-        average.value = average.seed / period
+        return average + (value - average) * weight
+    total = average + value
+    return total / period if index == period - 1 else total
+
+
+@inlined
+def count_afresh(moments: Any, value: float, period: int) -> None:
+    """Take a value into the fresh sums, which take the place of the running ones once they are of a whole window."""
+    if moments.fresh == 0:
+        moments.fresh_reference = value
+    offset = value - moments.fresh_reference
+    moments.fresh_offsets += offset
+    moments.fresh_squares += offset * offset
+    moments.fresh += 1
+    if moments.fresh == period:
+        moments.reference = moments.fresh_reference
+        moments.offsets = moments.fresh_offsets
+        moments.squares = moments.fresh_squares
+        moments.peak = moments.fresh_squares
+        moments.fresh_offsets = 0.0
+        moments.fresh_squares = 0.0
+        moments.fresh = 0
 
 
 @inlined
 def recount(moments: Any, path: Any, column: int, index: int, period: int) -> None:
-    """Sum the window afresh, against its newest value."""
+    """Sum the window at once, against its newest value."""
     reference = path[index & MASK, column]
     offsets = 0.0
     squares = 0.0
@@ -66,7 +80,6 @@ def recount(moments: Any, path: Any, column: int, index: int, period: int) -> No
     moments.offsets = offsets
     moments.squares = squares
     moments.peak = squares
-    moments.age = 0
 
 
 @inlined
@@ -81,25 +94,25 @@ def update_moments(
 ) -> None:
     """Take value `index` (from 0), which stands in a column of the path, into the mean and variance of the last `period`.
 
-    One addition and one subtraction, on offsets from a value of the window. It counts afresh once a window, and at once
-    where the deviations have become small against what the sums have held: after a price collapse, or when the window
-    has moved far from its reference. So the error is relative to the variance itself, whatever came before. `share` is
-    1 / period.
+    One addition and one subtraction, on offsets from a value of the window. Beside them runs a second sum that is only added to
+    and replaces the first once a window: no rounding error lives longer than two of them, and no bar costs more than another.
+    Where the deviations have become small against what the sums have held, after a price collapse or when the window has moved
+    far from its reference, it counts again at once. So the error is relative to the variance itself, whatever came before.
+    `share` is 1 / period.
     """
-    if index == 0:
-        moments.reference = path[0, column]
-    offset = path[index & MASK, column] - moments.reference
-    moments.offsets += offset
-    moments.squares += offset * offset
-    moments.peak = max(moments.peak, moments.squares)
+    value = path[index & MASK, column]
     if index >= period:
+        offset = value - moments.reference
+        moments.offsets += offset
+        moments.squares += offset * offset
+        moments.peak = max(moments.peak, moments.squares)
         offset = path[(index - period) & MASK, column] - moments.reference
         moments.offsets -= offset
         moments.squares -= offset * offset
+    count_afresh(moments, value, period)
     if index < period - 1:
         return
-    moments.age += 1
-    if moments.age >= period or spread(moments, share) < _DIGITS_AT_RISK * moments.peak:
+    if spread(moments, share) < _DIGITS_AT_RISK * moments.peak:
         recount(moments, path, column, index, period)
     moments.mean = moments.reference + moments.offsets * share
     moments.variance = max(0.0, spread(moments, share) * share)

@@ -22,7 +22,7 @@ from typing import Any, Final
 import numpy as np
 
 from aegis.compiled import inlined
-from aegis.market.averages import AVERAGE, MOMENTS, deviation, update_average, update_moments
+from aegis.market.averages import MOMENTS, averaged, deviation, update_moments
 from aegis.market.recent import CLOSE, DOWN, MASK, RETURN, UP
 
 __all__ = ["INDICATORS", "VALUES", "update_indicators"]
@@ -45,14 +45,15 @@ VALUES: Final = (
 INDICATORS: Final = np.dtype(
     [(name, "<f8") for name in VALUES]
     + [
-        ("average_range", AVERAGE),
-        ("gains", AVERAGE),
-        ("losses", AVERAGE),
-        ("average_close", AVERAGE),
-        ("fast", AVERAGE),
-        ("slow", AVERAGE),
-        ("difference", AVERAGE),  # of the fast and the slow one, averaged: MACD's signal line
-        ("directions", AVERAGE),  # of DX
+        # Averages, sums until they are warm.
+        ("average_range", "<f8"),
+        ("gains", "<f8"),
+        ("losses", "<f8"),
+        ("average_close", "<f8"),
+        ("fast", "<f8"),
+        ("slow", "<f8"),
+        ("difference", "<f8"),  # of the fast and the slow one, averaged: MACD's signal line
+        ("directions", "<f8"),  # of DX
         ("rises", "<f8"),  # smoothed sums of directional movement, TA-Lib's +DM and -DM
         ("falls", "<f8"),
         ("closes", MOMENTS),
@@ -73,12 +74,13 @@ def update_strength(
     indicators: Any, change: float, number: int, period: int, weight: float
 ) -> None:
     """Relative strength index (Wilder) from the change of the close; bar 0 has none."""
-    gains, losses = indicators.gains, indicators.losses
-    update_average(gains, max(change, 0.0), number - 1, period, weight)
-    update_average(losses, max(-change, 0.0), number - 1, period, weight)
+    gains = averaged(indicators.gains, max(change, 0.0), number - 1, period, weight)
+    losses = averaged(indicators.losses, max(-change, 0.0), number - 1, period, weight)
+    indicators.gains = gains
+    indicators.losses = losses
     if number >= period:
-        movement = gains.value + losses.value
-        indicators.rsi = 100.0 * gains.value / movement if movement > 0.0 else 0.0
+        movement = gains + losses
+        indicators.rsi = 100.0 * gains / movement if movement > 0.0 else 0.0
 
 
 @inlined
@@ -87,17 +89,19 @@ def update_macd(indicators: Any, close: float, number: int, parameters: Any) -> 
     first = parameters.macd_slow - 1
     fast, slow, signal = parameters.macd_fast, parameters.macd_slow, parameters.macd_signal
     weights = parameters.weights
-    update_average(indicators.slow, close, number, slow, weights.macd_slow)
+    indicators.slow = averaged(indicators.slow, close, number, slow, weights.macd_slow)
     late_start = number - (slow - fast)
     if late_start >= 0:
-        update_average(indicators.fast, close, late_start, fast, weights.macd_fast)
+        indicators.fast = averaged(indicators.fast, close, late_start, fast, weights.macd_fast)
     if number < first:
         return
-    difference = indicators.fast.value - indicators.slow.value
-    update_average(indicators.difference, difference, number - first, signal, weights.macd_signal)
+    difference = indicators.fast - indicators.slow
+    indicators.difference = averaged(
+        indicators.difference, difference, number - first, signal, weights.macd_signal
+    )
     if number >= first + signal - 1:
         indicators.macd = difference
-        indicators.macd_signal = indicators.difference.value
+        indicators.macd_signal = indicators.difference
 
 
 @inlined
@@ -128,8 +132,11 @@ def update_direction(
     seeding = number < 2 * period
     if movement > 0.0 or seeding:
         dx = 100.0 * abs(indicators.rises - indicators.falls) / movement if movement > 0.0 else 0.0
-        update_average(indicators.directions, dx, number - period, period, weight)
-    indicators.adx = indicators.directions.value
+        indicators.directions = averaged(
+            indicators.directions, dx, number - period, period, weight
+        )
+    if number >= 2 * period - 1:
+        indicators.adx = indicators.directions
 
 
 @inlined
@@ -179,8 +186,11 @@ def update_changes(indicators: Any, recent: Any, bar: Any, number: int, paramete
     close_before = path[before, CLOSE]
     highest, lowest = max(bar.high, close_before), min(bar.low, close_before)
     weights, period = parameters.weights, parameters.atr_period
-    update_average(indicators.average_range, highest - lowest, number - 1, period, weights.atr)
-    indicators.atr = indicators.average_range.value
+    indicators.average_range = averaged(
+        indicators.average_range, highest - lowest, number - 1, period, weights.atr
+    )
+    if number >= period:
+        indicators.atr = indicators.average_range
     change = bar.close - close_before
     update_strength(indicators, change, number, parameters.rsi_period, weights.rsi)
     rise = bar.high - extremes[before, UP]
@@ -203,7 +213,10 @@ def update_indicators(indicators: Any, recent: Any, bar: Any, number: int, param
     indicators.sma = indicators.closes.mean
     indicators.deviation = deviation(indicators.closes)
     period = parameters.ema_period
-    update_average(indicators.average_close, close, number, period, weights.ema)
-    indicators.ema = indicators.average_close.value
+    indicators.average_close = averaged(
+        indicators.average_close, close, number, period, weights.ema
+    )
+    if number >= period - 1:
+        indicators.ema = indicators.average_close
     update_macd(indicators, close, number, parameters)
     update_stochastic(indicators, recent, number, parameters.stochastic_period)

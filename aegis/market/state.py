@@ -123,7 +123,7 @@ def empty_state(symbols: int) -> NDArray[np.void]:
     for name in VALUES:
         indicators[name] = math.nan
     for name in INDICATORS.names or ():
-        for value in set(INDICATORS[name].names or ()) & {"value", "mean", "variance"}:
+        for value in set(INDICATORS[name].names or ()) & {"mean", "variance"}:
             indicators[name][value] = math.nan
     structure = state["structure"]
     structure["place"] = math.nan
