@@ -132,9 +132,7 @@ def update_direction(
     seeding = number < 2 * period
     if movement > 0.0 or seeding:
         dx = 100.0 * abs(indicators.rises - indicators.falls) / movement if movement > 0.0 else 0.0
-        indicators.directions = averaged(
-            indicators.directions, dx, number - period, period, weight
-        )
+        indicators.directions = averaged(indicators.directions, dx, number - period, period, weight)
     if number >= 2 * period - 1:
         indicators.adx = indicators.directions
 
