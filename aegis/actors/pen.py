@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Final
 
@@ -15,6 +18,9 @@ from aegis.kernel.cores import beside_the_loop
 from aegis.store.journal import Entry, Journal
 
 __all__ = ["Page", "Pen", "write_down"]
+
+_GIL_S: Final = 0.0005
+"""The longest that the loop keeps the GIL while the thread waits for it; 5 ms, if nobody said anything."""
 
 
 @attrs.frozen
@@ -52,15 +58,19 @@ class Pen:
         """
         token = trio.lowlevel.current_trio_token()
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._end_when_cancelled)
-                with trio.CancelScope(shield=True):  # whatever was given before
-                    await trio.to_thread.run_sync(
-                        beside_the_loop(self._work), token, limiter=trio.CapacityLimiter(1)
-                    )
-                nursery.cancel_scope.cancel()
+            with _taking_turns():
+                await self._write_all(token)
         finally:
             self._over.set()
+
+    async def _write_all(self, token: trio.lowlevel.TrioToken) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._end_when_cancelled)
+            with trio.CancelScope(shield=True):  # whatever was given before
+                await trio.to_thread.run_sync(
+                    beside_the_loop(self._work), token, limiter=trio.CapacityLimiter(1)
+                )
+            nursery.cancel_scope.cancel()
 
     def write(self, page: Page) -> None:
         """Have a page written; whoever it names is told when it is durable."""
@@ -95,6 +105,17 @@ class Pen:
             if given:
                 _commit(self._journal, given)
                 token.run_sync_soon(_tell, given)
+
+
+@contextmanager
+def _taking_turns() -> Iterator[None]:
+    """Let the thread have the GIL soon: it needs it again after each call into SQLite, and an order waits for that."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, _GIL_S))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def write_down(journal: Journal, pages: list[Page]) -> None:

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import attrs
 import trio
@@ -28,9 +28,6 @@ from aegis.loading import uncollected
 from aegis.paper import paper_symbols
 
 __all__ = ["app"]
-
-
-_GIL_S: Final = 0.0005
 
 
 class Exit(IntEnum):
@@ -317,9 +314,6 @@ def _trade(options: Any, *, as_json: bool) -> dict[str, Any] | None:
         screen = Silent()
     elif console.is_terminal:
         screen = LiveScreen(console, f"AEGIS {options.mode} on {options.config.venue.name}")
-    # The Scribe's thread needs the GIL again after each call into SQLite, and an order waits for it: by default the loop
-    # may keep it for 5 ms.
-    sys.setswitchinterval(_GIL_S)
     summary = trio.run(run_engine, options, screen, restrict_keyboard_interrupt_to_checkpoints=True)
     if summary is None:
         raise _StoppedAtOnce

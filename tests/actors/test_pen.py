@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -105,6 +106,21 @@ async def test_everything_given_is_written_before_the_end(
         pen.write(page(50))
     journal.close()
     assert numbers(tmp_path / "j.db") == list(range(50))
+
+
+async def test_nobody_keeps_the_gil_for_long_while_it_runs(tmp_path: Path) -> None:
+    """Afterwards it is again as whoever runs the loop wants it."""
+    journal = Journal(tmp_path / "j.db")
+    pen = Pen(journal)
+    before = sys.getswitchinterval()
+    async with trio.open_nursery() as nursery, listening() as (listener, heard):
+        nursery.start_soon(pen.run)
+        pen.write(page(1, listener))
+        await heard.receive()
+        assert sys.getswitchinterval() == pytest.approx(0.0005)
+        await pen.end()
+    assert sys.getswitchinterval() == before
+    journal.close()
 
 
 async def test_nobody_is_told_of_a_commit_that_failed(tmp_path: Path) -> None:
