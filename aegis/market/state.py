@@ -127,6 +127,7 @@ def empty_state(symbols: int) -> NDArray[np.void]:
             indicators[name][value] = math.nan
     structure = state["structure"]
     structure["place"] = math.nan
+    structure["swings"]["edge"] = math.inf
     for zones in ("blocks", "imbalances"):
         structure[zones]["nearest"] = -math.inf
         structure[zones]["trigger"] = -math.inf

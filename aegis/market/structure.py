@@ -80,18 +80,17 @@ def break_swing(
     """Test the close against the swing of `side`; where it breaks, its deepest bar becomes an order block."""
     swing = structure.swings[side]
     sign = 1 - 2 * side
-    is_inside = sign * close <= sign * swing.level
-    if (swing.stands == 0) | is_inside:  # one branch, nearly always taken
+    if sign * close <= swing.edge:
         deepen(swing, extremes, side, number)
         return
-    swing.stands = 0
+    swing.edge = np.inf
     structure.broke = sign
     structure.changed = structure.trend == -sign
     structure.trend = sign
     events = structure.events
     what = _CHOCH if structure.changed else _BOS
     write_event(events, _SWING, what, sign, swing.bar, swing.level, swing.level)
-    near, far, drawn = swing.deep_back, -swing.deep, swing.deep_bar
+    near, far, drawn = swing.deep_backs[swing.deep_at], -swing.deep, swing.deep_bars[swing.deep_at]
     blocks, room = structure.blocks[side], structure.block_room[side]
     add_zone(blocks, room, events, _BLOCK, side, drawn, near, far, kept)
 
@@ -118,14 +117,17 @@ def consume_bar(
 
 
 @inlined
-def open_imbalance(structure: Any, extremes: Any, side: int, number: int, kept: int) -> None:
-    """Find the imbalance of `side` that bar `number` completes."""
-    sign = 1 - 2 * side
-    far = extremes[(number - 2) & MASK, side]
-    near = -extremes[number & MASK, 1 - side]
-    if number < 2 or far >= near or sign * structure.body <= 0.0:
+def open_imbalance(structure: Any, extremes: Any, number: int, kept: int) -> None:
+    """Find the imbalance that bar `number` completes."""
+    before, now = (number - 2) & MASK, number & MASK
+    is_bullish = (extremes[before, UP] < -extremes[now, DOWN]) & (structure.body > 0.0)
+    is_bearish = (extremes[before, DOWN] < -extremes[now, UP]) & (structure.body < 0.0)
+    if number < 2 or not is_bullish | is_bearish:  # one branch for both: nobody can foresee it
         return
+    side = UP if is_bullish else DOWN
+    sign = 1 - 2 * side
     structure.opened = sign
+    far, near = extremes[before, side], -extremes[now, 1 - side]
     zones, room = structure.imbalances[side], structure.imbalance_room[side]
     add_zone(zones, room, structure.events, _IMBALANCE, side, number - 1, near, far, kept)
 
@@ -177,8 +179,7 @@ def update_structure(
     structure.swept = 0
     for side in range(2):
         consume_bar(structure, extremes, side, bar, number, parameters)
-    for side in range(2):
-        open_imbalance(structure, extremes, side, number, parameters.kept)
+    open_imbalance(structure, extremes, number, parameters.kept)
     structure.body = bar.close - bar.open
     reach = parameters.pivot_bars
     is_high, is_low = find_pivots(extremes, bar, number, reach)

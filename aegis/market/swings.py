@@ -32,12 +32,16 @@ _FINAL: Final = constant(Happening.FINAL)
 SWING: Final = np.dtype(
     [
         ("level", "<f8"),  # the pivot's price
+        (
+            "edge",
+            "<f8",
+        ),  # the same, mirrored as its side is, until a close beyond it; inf then and before the first
         ("bar", "<i4"),  # the number of its bar
-        ("stands", "<i4"),  # 1 until a close beyond it, 0 then and before the first
         # The deepest bar since the pivot: the order block, should it break. Means nothing while none stands.
-        ("deep_bar", "<i4"),
+        ("deep_at", "<i4"),  # which of the two it is in; the other one is spare
         ("deep", "<f8"),  # its extreme on the other side, mirrored as that side is: deeper is more
-        ("deep_back", "<f8"),  # its extreme on this side, mirrored as this side is
+        ("deep_bars", "<i4", (2,)),
+        ("deep_backs", "<f8", (2,)),  # its extreme on this side, mirrored as this side is
     ],
     align=True,
 )
@@ -67,12 +71,13 @@ def find_pivots(extremes: Any, bar: Any, number: int, reach: int) -> tuple[bool,
 @inlined
 def deepen(swing: Any, extremes: Any, side: int, bar: int) -> None:
     """Let `bar` be the deepest since the pivot where it is as deep as the one before: the latest on ties."""
-    slot = bar & MASK
-    depth = extremes[slot, 1 - side]
-    is_deeper = depth >= swing.deep  # a choice, and no branch: nobody can foresee it
-    swing.deep = depth if is_deeper else swing.deep
-    swing.deep_back = extremes[slot, side] if is_deeper else swing.deep_back
-    swing.deep_bar = bar if is_deeper else swing.deep_bar
+    # Nobody can foresee it, so it is no branch: each is written down where it spoils nothing, and then it counts or does not.
+    slot, spare = bar & MASK, 1 - swing.deep_at
+    swing.deep_bars[spare] = bar
+    swing.deep_backs[spare] = extremes[slot, side]
+    depth, deep = extremes[slot, 1 - side], swing.deep
+    swing.deep = max(depth, deep)
+    swing.deep_at ^= depth >= deep
 
 
 @inlined
@@ -96,10 +101,11 @@ def confirm_pivot(
     """Make the pivot of `side` at bar `number - reach` known: it is the new swing of its side."""
     sign = 1 - 2 * side
     pivot = number - reach
-    level = sign * extremes[pivot & MASK, side]
+    edge = extremes[pivot & MASK, side]
+    level = sign * edge
     swing.level = level
+    swing.edge = edge
     swing.bar = pivot
-    swing.stands = 1
     swing.deep = -np.inf
     for bar in range(pivot + 1, number + 1):
         deepen(swing, extremes, side, bar)

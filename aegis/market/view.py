@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Final
 
@@ -138,7 +139,7 @@ class Structure:
         swing = self._record["swings"][_row_of(side)]
         if swing["level"] == 0.0:
             return None
-        return Level(float(swing["level"]), int(swing["bar"]), bool(swing["stands"]))
+        return Level(float(swing["level"]), int(swing["bar"]), bool(swing["edge"] < math.inf))
 
     def blocks(self, side: int) -> list[Zone]:
         """The bullish (+1) or bearish (-1) order blocks that stand, oldest first."""

@@ -15,7 +15,6 @@ from aegis.compiled import inlined
 from aegis.market.events import Happening, write_event
 from aegis.market.kernel import constant
 from aegis.market.parameters import MAX_KEPT
-from aegis.market.recent import UP
 
 __all__ = ["ROOM", "ZONES", "add_zone", "age_zones"]
 
@@ -54,9 +53,9 @@ ROOM: Final = np.dtype((ZONE, (MAX_KEPT,)))
 @inlined
 def report_zone(events: Any, zone: Any, element: int, what: int, side: int) -> None:
     """Write what happened to a zone, in prices that are not mirrored."""
-    top = zone.near if side == UP else -zone.far
-    bottom = zone.far if side == UP else -zone.near
-    write_event(events, element, what, 1 - 2 * side, zone.drawn, top, bottom)
+    sign = 1 - 2 * side
+    near, far = sign * zone.near, sign * zone.far
+    write_event(events, element, what, sign, zone.drawn, max(near, far), min(near, far))
 
 
 @inlined

@@ -64,7 +64,7 @@ def test_no_entry_on_a_broken_bar(tape: Any, make_analysis: Any) -> None:
         tape.bar(number, (close,))
     analysis = make_analysis(pivot_bars=2, atr_period=2)
     assert len(analysis.step(tape.gap(8500).trade(9000, 16.0).ticks())) == 0
-    assert analysis.row(0)["structure"]["swings"][0]["stands"] == 0
+    assert analysis.row(0)["structure"]["swings"][0]["edge"] == np.inf
 
 
 def test_no_entry_without_room_for_its_stop(tape: Any, make_analysis: Any) -> None:
