@@ -103,7 +103,9 @@ class RunConfig:
     """True: a thread of the lowest priority keeps the last core that the engine may use from resting (`aegis.vigil`). For a
     machine of one's own: that core is busy all the time. docs/performance.md says what it brings."""
     signal_ttl_ms: int = 250
-    stop_timeout_ms: int = 10_000
+    stop_timeout_ms: int = 20_000
+    """The longest that the end waits for orders and positions. An order can be without an answer for 17 s; what is still held or
+    open then is reported."""
 
 
 @attrs.frozen

@@ -131,8 +131,6 @@ class Engine:
         with trio.move_on_after(self._config.run.stop_timeout_ms / 1000):
             await self._ask(cast.executor, CancelOrders())
             await self._settle()
-            if self._config.run.on_stop == "close":
-                await self._close_positions()
         for proposer in (cast.brain, *cast.strategists):
             await ask_again(proposer, Halt(why), _ASK_S)
         await self._last_verdicts()
@@ -162,14 +160,19 @@ class Engine:
         return Reconciliation(result.agreed, result.differences)
 
     async def _settle(self) -> None:
-        """Wait until no order may still fill."""
-        while (await self._ask(self._cast.executor, Report())).open_orders:
-            await trio.sleep(_POLL_S)
+        """Wait until no order may still fill and, where that is configured, nothing is held.
 
-    async def _close_positions(self) -> None:
-        """Close what is held; again where a stop or a late fill came in between."""
-        while await self._ask(self._cast.gate, ClosePositions()):
-            await self._settle()
+        What is held is closed meanwhile, symbol by symbol, as soon as no order of its own is in the way: an order that nobody
+        has answered keeps no other position open. Again where a stop or a late fill came in between.
+        """
+        while True:
+            held = self._config.run.on_stop == "close" and await self._ask(
+                self._cast.gate, ClosePositions()
+            )
+            orders = (await self._ask(self._cast.executor, Report())).open_orders
+            if not held and not orders:
+                return
+            await trio.sleep(_POLL_S)
 
     async def _last_verdicts(self) -> None:
         """Wait until the Gate has judged every signal that reached it."""

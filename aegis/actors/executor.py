@@ -38,7 +38,7 @@ from aegis.orders.instrument import Side
 from aegis.orders.ledger import Ledger
 from aegis.orders.order import Order, Trade
 from aegis.orders.portfolio import Position
-from aegis.orders.states import Happening, OrderState
+from aegis.orders.states import UNSETTLED, Happening, OrderState
 from aegis.store import recovery
 from aegis.store.journal import Entry
 from aegis.topics import OrderFilled
@@ -51,8 +51,10 @@ Listen = Callable[[Callable[[object], None]], Coroutine[Any, Any, None]]
 """A user stream: runs for ever, and hands each `Updated` and `StreamBack` to the function it is given."""
 
 SEND_AGE_NS_MAX: Final = 1_000_000_000
-"""An order whose intent took this long to become durable is not sent any more: the market has moved on."""
+"""An entry whose intent took this long to become durable is not sent any more: the market has moved on. An exit always is."""
 RESOLVE_S: Final = 0.5
+RESOLVE_S_MAX: Final = 8.0
+"""How long after an answer that settled nothing an order is asked for again: twice as long each time."""
 COOL_S: Final = 0.5
 """How long a symbol rests after an order that was not taken."""
 SWEEP_S: Final = 1.0
@@ -70,6 +72,10 @@ class _Flight:
     cutoff_ms: int | None = None
     """Exchange time after which a request that was not seen can no longer be executed."""
     asking: bool = False
+    again_s: float = RESOLVE_S
+    """In how long it is asked for again."""
+    rests_until_ns: int = 0
+    """When that is; nobody asks before without a reason."""
 
 
 @attrs.frozen
@@ -84,6 +90,8 @@ class ExecutorReport:
     withdrawn: int
     open_orders: frozenset[str]
     """Client ids of the orders that may still fill."""
+    unsettled_orders: frozenset[str]
+    """Those of them that the exchange may never have seen."""
     fills: int
     first_fill_ns: int | None
     wallet: Decimal
@@ -175,11 +183,14 @@ class Executor(Actor):
         now_ns, approved = self.ctx.clock.monotonic_ns(), durable.order
         client_id = approved.client_id
         self._times.durable(approved, now_ns)
-        is_recalled = self._intents.settle(client_id)
-        if is_recalled or now_ns - approved.created_ns > SEND_AGE_NS_MAX:
+        if self._intents.settle(client_id):
             self._counts["withdrawn"] += 1
-            why = "cancelled before it was sent" if is_recalled else "durable too late"
-            self._happen(client_id, Happening.REJECTED, f"withdrawn: {why}")
+            self._happen(client_id, Happening.REJECTED, "withdrawn: cancelled before it was sent")
+            return
+        is_late = now_ns - approved.created_ns > SEND_AGE_NS_MAX
+        if is_late and not approved.ticket.reduce_only:
+            self._counts["withdrawn"] += 1
+            self._cool(client_id, "withdrawn: durable too late")
             return
         self._counts["sent"] += 1
         self._flights[client_id] = _Flight(now_ns)
@@ -253,6 +264,8 @@ class Executor(Actor):
         self._happen(found.client_id, found.happening, "asked")
         if self._ledger.orders[found.client_id].state is OrderState.UNKNOWN:
             self._resolve_later(found.client_id)
+        else:
+            self._rest(self._flight(found.client_id))
 
     @on(NotFound)
     async def take_not_found(self, missing: NotFound) -> None:
@@ -261,8 +274,11 @@ class Executor(Actor):
         flight.asking = False
         if not self._ledger.orders[missing.client_id].is_open:
             return
-        if flight.cutoff_ms is not None and self._venue.exchange_ms() > flight.cutoff_ms:
+        left_ms = None if flight.cutoff_ms is None else flight.cutoff_ms - self._venue.exchange_ms()
+        if left_ms is not None and left_ms < 0:
             self._happen(missing.client_id, Happening.ABSENT, "not found after its cut-off")
+        elif left_ms is not None:
+            self._resolve_later(missing.client_id, within_s=left_ms / 1000 + RESOLVE_S)
         else:
             self._resolve_later(missing.client_id)
 
@@ -275,9 +291,10 @@ class Executor(Actor):
     @on(Sweep)
     async def sweep(self, _: Sweep) -> None:
         """Ask for orders that should have been over by now."""
-        oldest_ns = self.ctx.clock.monotonic_ns() - ANSWER_AGE_NS_MAX
+        now_ns = self.ctx.clock.monotonic_ns()
         for order in self._ledger.open_orders():
-            if self._flight(order.client_id).sent_ns < oldest_ns:
+            flight = self._flight(order.client_id)
+            if flight.sent_ns < now_ns - ANSWER_AGE_NS_MAX and flight.rests_until_ns <= now_ns:
                 self.ctx.ref.tell(Resolve(order.client_id))
 
     @on(Resolve)
@@ -305,8 +322,16 @@ class Executor(Actor):
             self._flights[client_id] = flight
         return flight
 
-    def _resolve_later(self, client_id: str) -> None:
-        self.ctx.after(f"resolve {client_id}", RESOLVE_S, Resolve(client_id))
+    def _resolve_later(self, client_id: str, *, within_s: float = RESOLVE_S_MAX) -> None:
+        """Ask again, ever later: the exchange counts questions, and may stop to take orders over them."""
+        flight = self._flight(client_id)
+        wait_s = min(flight.again_s, within_s)
+        self.ctx.after(f"resolve {client_id}", wait_s, Resolve(client_id))
+        self._rest(flight)
+
+    def _rest(self, flight: _Flight) -> None:
+        flight.rests_until_ns = self.ctx.clock.monotonic_ns() + round(flight.again_s * 1e9)
+        flight.again_s = min(2.0 * flight.again_s, RESOLVE_S_MAX)
 
     # ── cancelling and reporting ─────────────────────────────────────────────────────────────────────────────────
 
@@ -334,6 +359,8 @@ class Executor(Actor):
     async def report(self, _: Report) -> ExecutorReport:
         """Orders and money so far."""
         portfolio, counts = self._ledger.portfolio, self._counts
+        still_open = self._ledger.open_orders()
+        unsettled = (each for each in still_open if each.state in UNSETTLED)
         return ExecutorReport(
             sent=counts["sent"],
             accepted=counts["accepted"],
@@ -341,7 +368,8 @@ class Executor(Actor):
             unknown=counts["unknown"],
             cancelled=counts["cancelled"],
             withdrawn=counts["withdrawn"],
-            open_orders=frozenset(order.client_id for order in self._ledger.open_orders()),
+            open_orders=frozenset(order.client_id for order in still_open),
+            unsettled_orders=frozenset(order.client_id for order in unsettled),
             fills=counts["fills"],
             first_fill_ns=self._first_fill_ns,
             wallet=portfolio.wallet,

@@ -18,7 +18,7 @@ async def inquire(venue: Venue, order: Order) -> Found | NotFound:
     """
     view = await venue.find(order.symbol, order.client_id)
     if view is None:  # which alone proves nothing: the list of open orders is asked too
-        resting = await venue.open_orders()
+        resting = await venue.open_orders(order.symbol)
         view = next((each for each in resting if each.client_id == order.client_id), None)
     if view is None:
         return NotFound(order.client_id)

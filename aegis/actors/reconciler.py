@@ -14,7 +14,7 @@ from aegis.actors.executor import ExecutorReport
 from aegis.errors import Refused, Unavailable
 from aegis.kernel import Actor, ActorRef, Level, Priority, on
 from aegis.messages import Halt, Reconcile, Record, Report
-from aegis.orders.reconciliation import Books, differences
+from aegis.orders.reconciliation import Books, differences, lasting
 from aegis.store.journal import Entry
 from aegis.venue.port import Venue
 
@@ -24,6 +24,7 @@ PERIOD_S: Final = 30.0
 PATIENCE_S: Final = 3.0
 """Events may still be on their way: a difference counts once it has lasted this long."""
 _RETRY_S: Final = 0.25
+"""After the first look; twice as long after each that follows."""
 UNREACHABLE: Final = "the exchange could not be asked"
 _ASK_TIMEOUT_S: Final = 5.0
 
@@ -63,12 +64,12 @@ class Reconciler(Actor):
     @on(Reconcile)
     async def reconcile(self, _: Reconcile) -> Reconciliation:
         """Compare until both sides agree, or the difference has lasted."""
-        deadline = trio.current_time() + PATIENCE_S
-        while True:
-            found = await self._compare()
-            if not found or trio.current_time() > deadline:
-                break
-            await trio.sleep(_RETRY_S)
+        deadline, rest_s = trio.current_time() + PATIENCE_S, _RETRY_S
+        found = await self._compare()
+        while found and trio.current_time() <= deadline:
+            await trio.sleep(rest_s)
+            rest_s *= 2.0
+            found = lasting(found, await self._compare())
         entry = Entry("reconciled", {"agreed": not found, "differences": found})
         deliver(self._scribe, Record((entry,)))
         if found:
@@ -89,4 +90,5 @@ class Reconciler(Actor):
             Books(ours.wallet, ours.positions, ours.open_orders),
             Books(account.wallet, account.positions, their_open),
             ours.fills,
+            ours.unsettled_orders,
         )

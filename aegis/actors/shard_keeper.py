@@ -179,14 +179,15 @@ class ShardKeeper:
         if not stands:
             return None
         self._connects += 1
-        life_s = self._parts.terms.lifetime_s * (1.0 - _LIFE_JITTER * self._rng.random())
-        self._due_s = trio.current_time() + life_s
         return socket
 
     async def _live(self, nursery: trio.Nursery, socket: MarketSocket) -> None:
         """Keep the shard alive from a connection to the next break."""
         while True:
-            self._socket = socket
+            if socket is not self._socket:  # and not the old one again, which is as old as it was
+                self._socket = socket
+                life_s = self._parts.terms.lifetime_s * (1.0 - _LIFE_JITTER * self._rng.random())
+                self._due_s = trio.current_time() + life_s
             due = await self._until_due(socket)
             self._why = due.value
             if due.is_break:

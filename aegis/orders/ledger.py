@@ -28,6 +28,8 @@ class Ledger:
 
     orders: dict[str, Order] = attrs.Factory(dict)
     portfolio: Portfolio = attrs.Factory(Portfolio)
+    _open: dict[str, Order] = attrs.field(factory=dict, init=False, eq=False)
+    """Those that may still fill: asked for each second, beside all that there ever were."""
 
     def adopt(self, wallet: Decimal, positions: Mapping[str, Position], at_ms: int) -> None:
         """Take the account as the exchange shows it: at the start of a run, before any trade of it."""
@@ -36,13 +38,13 @@ class Ledger:
     def intend(self, order: Order) -> None:
         """Add an order that is about to be sent."""
         check(order.client_id not in self.orders, "a client order id is used once")
-        self.orders[order.client_id] = order
+        self._put(order)
 
     def happened(self, client_id: str, happening: Happening) -> bool:
         """Apply what moved no quantity; False when it changed nothing."""
         before = self.orders[client_id]
         after = before.after(happening)
-        self.orders[client_id] = after
+        self._put(after)
         return after != before
 
     def traded(self, trade: Trade) -> bool:
@@ -51,12 +53,19 @@ class Ledger:
             return False
         order = self.orders.get(trade.client_id)
         if order is not None:
-            self.orders[trade.client_id] = order.traded(trade)
+            self._put(order.traded(trade))
         return True
 
+    def _put(self, order: Order) -> None:
+        self.orders[order.client_id] = order
+        if order.is_open:
+            self._open[order.client_id] = order
+        else:
+            self._open.pop(order.client_id, None)
+
     def open_orders(self) -> list[Order]:
-        """The orders that may still fill, in the order they were intended."""
-        return [order for order in self.orders.values() if order.is_open]
+        """The orders that may still fill, those first that have been open for longest."""
+        return list(self._open.values())
 
     def signed_remaining(self, client_id: str) -> Decimal:
         """What an order may still add to the position."""

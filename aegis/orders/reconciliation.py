@@ -11,7 +11,7 @@ import attrs
 from aegis.orders.ids import is_ours
 from aegis.orders.portfolio import Position
 
-__all__ = ["Books", "differences"]
+__all__ = ["Books", "differences", "lasting"]
 
 _ROUNDING: Final = Decimal("1e-8")
 """What one trade may add to the difference of two wallets: the exchange books in units of 1e-8."""
@@ -27,13 +27,17 @@ class Books:
     """Client ids of what may still fill."""
 
 
-def differences(ours: Books, theirs: Books, trades: int) -> list[str]:
+def differences(
+    ours: Books, theirs: Books, trades: int, unsettled: frozenset[str] = frozenset()
+) -> list[str]:
     """Every difference, as a sentence; none means that the account is what we think it is.
 
     Args:
         ours: from the ledger.
         theirs: from the exchange.
         trades: how many we booked, which bounds the rounding of the wallet.
+        unsettled: client ids of orders that we do not know to be at the exchange; that it does not show them is no
+            difference, and what became of them is being asked.
     """
     found = []
     for symbol in sorted(set(ours.positions) | set(theirs.positions)):
@@ -44,8 +48,15 @@ def differences(ours: Books, theirs: Books, trades: int) -> list[str]:
     if abs(ours.wallet - theirs.wallet) > _ROUNDING * (trades + 1):
         found.append(f"wallet: ours {ours.wallet}, the exchange shows {theirs.wallet}")
     found += _missing(theirs.open_orders - ours.open_orders, "open at the exchange, unknown to us")
-    found += _missing(ours.open_orders - theirs.open_orders, "open here, not at the exchange")
+    missing = ours.open_orders - theirs.open_orders - unsettled
+    found += _missing(missing, "open here, not at the exchange")
     return found
+
+
+def lasting(before: Iterable[str], now: Iterable[str]) -> list[str]:
+    """Those of the differences now that were there before: in the same position, order or balance, by whatever amount."""
+    subjects = {each.partition(":")[0] for each in before}
+    return [each for each in now if each.partition(":")[0] in subjects]
 
 
 def _missing(client_ids: Iterable[str], how: str) -> list[str]:

@@ -15,7 +15,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final
 
-__all__ = ["OPEN", "TRANSITIONS", "Happening", "OrderState"]
+__all__ = ["OPEN", "TRANSITIONS", "UNSETTLED", "Happening", "OrderState"]
 
 
 class OrderState(Enum):
@@ -52,6 +52,9 @@ S, H = OrderState, Happening
 
 OPEN: Final = frozenset({S.INTENDED, S.LIVE, S.PARTIAL, S.UNKNOWN})
 """States in which the order may still fill: its exposure counts."""
+
+UNSETTLED: Final = frozenset({S.INTENDED, S.UNKNOWN})
+"""Of these, the ones in which nobody has said that the exchange has it."""
 
 _ROWS: Final = {
     #            ACCEPTED     REJECTED    LOST        FILL         LAST_FILL  CANCELLED    EXPIRED      ABSENT

@@ -78,8 +78,8 @@ class Venue(Protocol):
             Unavailable: the exchange could not be asked.
         """
 
-    async def open_orders(self) -> list[OrderView]:
-        """Every open order of the account.
+    async def open_orders(self, symbol: str | None = None) -> list[OrderView]:
+        """Every open order of the account, or of one symbol: which costs a fortieth.
 
         Raises:
             Unavailable: the exchange could not be asked.

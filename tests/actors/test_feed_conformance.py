@@ -222,6 +222,11 @@ async def test_feed_keeps_the_old_socket_when_a_new_one_fails(
         names = [f"{symbol.lower()}@bookTicker" for symbol in SYMBOLS]
         for name in names:
             server.faults.deafen(name)
+        (keeper,) = (k for k in watch.worker._keepers if k.status().name == "public/0")
+        await watch.until(lambda _: keeper._retry_s > 0)
+        assert (
+            keeper._due_s <= trio.current_time()
+        )  # it is as old as it was, whatever the newcomer's age
         await watch.until(lambda status: status.connects >= 4)
         for name in names:
             server.faults.listen(name)

@@ -42,7 +42,7 @@ class AcceptingVenue:
     async def find(self, symbol: str, client_id: str) -> None:
         await trio.lowlevel.checkpoint()
 
-    async def open_orders(self) -> list[object]:
+    async def open_orders(self, symbol: str | None = None) -> list[object]:
         await trio.lowlevel.checkpoint()
         return []
 

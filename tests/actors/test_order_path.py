@@ -20,6 +20,7 @@ from aegis.errors import Unavailable
 from aegis.kernel import ActorRef
 from aegis.kernel.kit import Kit, Probe, open_kit
 from aegis.messages import (
+    Approved,
     CancelOrders,
     ClosePositions,
     Fingerprint,
@@ -66,8 +67,10 @@ class ScriptedVenue:
         self.views: dict[str, OrderView] = {}
         self.trades: dict[str, list[Trade]] = {}
         self.shown = AccountView(Decimal(10_000), {})
+        self.asked: list[str | None] = []
         self.reachable = True
         self.before_send: Callable[[str], None] = lambda _: None
+        self.before_look: Callable[[str], None] = lambda _: None
 
     async def place(self, client_id: str, ticket: Ticket) -> Placed:
         self.before_send(client_id)
@@ -83,12 +86,14 @@ class ScriptedVenue:
 
     async def find(self, symbol: str, client_id: str) -> OrderView | None:
         await trio.lowlevel.checkpoint()
+        self.before_look(client_id)
         if not self.reachable:
             raise Unavailable("scripted")
         return self.views.get(client_id)
 
-    async def open_orders(self) -> list[OrderView]:
+    async def open_orders(self, symbol: str | None = None) -> list[OrderView]:
         await trio.lowlevel.checkpoint()
+        self.asked.append(symbol)
         return [v for v in self.views.values() if v.happening is Happening.ACCEPTED]
 
     async def trades_of(self, symbol: str, client_id: str, exchange_id: int) -> list[Trade]:
@@ -343,23 +348,68 @@ async def test_order_is_asked_for_when_the_stream_is_back(
         view = OrderView(client_id, "BTCUSDT", 7, Happening.CANCELLED, Decimal(0))
         desk.venue.views[client_id] = view
         desk.venue.reachable = True
-        await desk.kit.advance(0.6)
+        await desk.kit.advance(1.1)
         assert await desk.state() is OrderState.CANCELLED
 
 
 async def test_order_whose_intent_was_durable_too_late_is_withdrawn(
     mock_clock: MockClock, tmp_path: Path
 ) -> None:
-    """An order that waited for the disk is stale: it is not sent."""
+    """An entry that waited for the disk is stale: it is not sent, and its symbol rests like after any other failure."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        ticket = Ticket(
+            *("BTCUSDT", Side.BUY, Decimal("0.020"), False, None),
+            *(Decimal(50_000), None, 1, ("data_age",), 5),
+        )
+        long_ago = round(trio.current_time() * 1e9) - 2_000_000_000
+        desk.executor.tell(Approved("aegis-1-9", ticket, 0, long_ago))
+        await desk.kit.settle()
+        report = await desk.report()
+        assert (desk.venue.placed, report.withdrawn) == ([], 1)
+        assert report.open_orders == {"aegis-1-9"}
+        await desk.kit.advance(0.6)
+        assert await desk.state() is OrderState.REJECTED
+
+
+async def test_exit_is_sent_however_long_its_intent_took(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """A position is left late rather than never: a slow disk must not keep it."""
     async with open_desk(tmp_path / "j.db") as desk:
         long_ago = round(trio.current_time() * 1e9) - 2_000_000_000
-        await desk.propose(side=None, created_ns=long_ago)  # an exit does not expire at the Gate
-        assert desk.venue.placed == []
         desk.executor.tell(filled_elsewhere())
         await desk.kit.settle()
         await desk.propose(2, side=None, created_ns=long_ago)
-        assert desk.venue.placed == []
-        assert (await desk.report()).withdrawn == 1
+        ((_, ticket),) = desk.venue.placed
+        assert (ticket.side, ticket.reduce_only) == (Side.SELL, True)
+        assert (await desk.report()).withdrawn == 0
+
+
+async def test_order_that_stays_unknown_is_asked_for_less_and_less_often(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """Each question counts at the exchange, of one symbol a fortieth of all: exits must not be silenced over them."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        desk.venue.answers = [outcome.Unknown("cut")]
+        await desk.propose()
+        await desk.kit.advance(16.0)
+        assert 3 <= len(desk.venue.asked) <= 6
+        assert set(desk.venue.asked) == {"BTCUSDT"}
+
+
+async def test_order_that_rests_is_swept_less_and_less_often(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """It may rest for hours, and its fills are told by the stream."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        await desk.propose()
+        client_id, _ = desk.venue.placed[0]
+        looks: list[str] = []
+        view = OrderView(client_id, "BTCUSDT", 7, Happening.ACCEPTED, Decimal(0))
+        desk.venue.views[client_id] = view
+        desk.venue.before_look = looks.append
+        await desk.kit.advance(60.0)
+        assert 5 <= len(looks) <= 12
 
 
 def filled_elsewhere() -> Updated:
@@ -498,6 +548,20 @@ async def test_reconciler_names_every_difference(mock_clock: MockClock, tmp_path
         assert (await compare(desk, reconciler)).agreed
         await desk.propose(2, Side.SELL)
         assert (await desk.verdicts()).refusals == {"halted": 1}  # since the difference
+
+
+async def test_reconciler_waits_for_what_is_being_asked(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """An order without an answer may never have reached the exchange: that it is not shown there halts nothing."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        desk.venue.answers = [outcome.Unknown("cut")]
+        await desk.propose()
+        desk.venue.shown = AccountView(Decimal(0), {})
+        reconciler = await desk.kit.spawn(
+            Reconciler, desk.venue, desk.executor, desk.scribe, desk.gate
+        )
+        assert (await compare(desk, reconciler)).agreed
 
 
 async def test_order_filled_before_a_restart_is_in_the_adopted_account(

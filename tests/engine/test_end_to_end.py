@@ -23,13 +23,17 @@ from aegis.kernel.process import own_children
 from aegis.market.parameters import Parameters
 from aegis.market.strategy import NoParameters, Proposal, Strategy
 from aegis.market.view import View
+from aegis.orders.order import Ticket
 from aegis.sim import ExchangeOptions, OrderFaultKind, Server, serve_exchange
 from aegis.sim.invariants import check_venue
 from aegis.sim.routes import Route
 from aegis.store import recovery
 from aegis.store.journal import Journal, read_rows, verify
 from aegis.topics import OrderFilled, OrderRequest, SignalGenerated, TickUpdate
+from aegis.venue import outcome
 from aegis.venue.addresses import Addresses
+from aegis.venue.binance_rest import BinanceRest
+from aegis.venue.port import Placed
 from aegis.venue.signing import Credentials
 
 pytestmark = pytest.mark.processes
@@ -207,6 +211,33 @@ async def test_engine_finds_out_what_became_of_an_unanswered_order(
         sent = [order.client_id for order in server.exchange.orders]
         assert len(sent) == len(set(sent)) == report.executor.sent
         assert_books_agree(server, report, journal)
+
+
+async def test_engine_closes_positions_while_an_order_is_still_unanswered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows of one order for seventeen seconds; what is held of other symbols does not wait for that."""
+    lost = SYMBOLS[0]
+    place = BinanceRest.place
+
+    async def place_or_lose(self: BinanceRest, client_id: str, ticket: Ticket) -> Placed:
+        if ticket.symbol != lost:
+            return await place(self, client_id, ticket)
+        await trio.lowlevel.checkpoint()
+        unknown = outcome.Unknown("nobody answered, and nobody was asked")
+        return Placed(unknown, SystemClock.monotonic_ns(), self.cutoff_ms())
+
+    monkeypatch.setattr(BinanceRest, "place", place_or_lose)
+    config = attrs.evolve(CONFIG, run=RunConfig(stop_timeout_ms=3_000))
+    async with trading(tmp_path / "j.db", config) as (server, engine):
+        await until(
+            engine,
+            lambda report: report.executor.unknown > 0 and len(report.executor.positions) > 1,
+        )
+        report = await engine.wind_down("test")
+        assert report.executor.unsettled_orders
+        assert report.executor.positions == {}
+        assert not any(position.quantity for position in server.exchange.account.positions.values())
 
 
 async def test_engine_survives_a_cut_user_stream(tmp_path: Path) -> None:
