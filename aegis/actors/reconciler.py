@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import ClassVar, Final
 
 import attrs
@@ -40,7 +41,7 @@ class Reconciliation:
 
 
 class Reconciler(Actor):
-    """Compares positions, balance and open orders with the exchange: on request, and every half minute.
+    """Compares positions, balance, open orders and the clock with the exchange's: on request, and every half minute.
 
     Receives: `Reconcile`.
     Sends: `Report` (a question) to the Executor, `Record` to the Scribe, `Halt` to the Gate where a position or
@@ -63,7 +64,9 @@ class Reconciler(Actor):
 
     @on(Reconcile)
     async def reconcile(self, _: Reconcile) -> Reconciliation:
-        """Compare until both sides agree, or the difference has lasted."""
+        """Compare until both sides agree, or the difference has lasted; the clocks, too, drift apart in time."""
+        with suppress(Unavailable, Refused):  # the comparison will say so
+            await self._venue.sync_clock()
         deadline, rest_s = trio.current_time() + PATIENCE_S, _RETRY_S
         found = await self._compare()
         while found and trio.current_time() <= deadline:

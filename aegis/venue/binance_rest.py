@@ -7,6 +7,7 @@ do. An order is sent once, and whatever is not a clear answer is `Unknown`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Final, Self, TypeVar
 
@@ -50,7 +51,9 @@ class BinanceRest:
     ) -> None:
         self._credentials = credentials
         self._clock = clock
-        self._offset_ms = 0
+        # Of the exchange's time from our monotonic clock: the wall clock may be set while we run.
+        self._offset_ms = (clock.wall_ns() - clock.monotonic_ns()) // _NS_PER_MS
+        self._measures_clock = False
         self._orders = Throttle(limit=240, window_ms=10_000, reserved=40)  # 80 % of 300 in 10 s
         self._weight = Throttle(
             limit=1920, window_ms=60_000, reserved=960
@@ -76,28 +79,32 @@ class BinanceRest:
             await self._http.aclose()
 
     def exchange_ms(self) -> int:
-        """The exchange's time: our wall clock with the measured offset."""
-        return self._clock.wall_ns() // _NS_PER_MS + self._offset_ms
+        """The exchange's time, as it was last measured; before that our wall clock's."""
+        return self._clock.monotonic_ns() // _NS_PER_MS + self._offset_ms
 
     def cutoff_ms(self) -> int:
         """The exchange time after which a request that was sent by now can no longer be executed."""
         return self.exchange_ms() + RECV_WINDOW_MS + CUTOFF_MARGIN_MS
 
     async def sync_clock(self, samples: int = 3) -> int:
-        """Measure the offset to the exchange's clock, in ms; the sample with the shortest round trip counts."""
+        """Measure the exchange's clock; returns by how much it is ahead of our wall clock, in ms.
+
+        The sample with the shortest round trip counts.
+        """
         best: tuple[int, int] | None = None
         for _ in range(samples):
             started_ns = self._clock.monotonic_ns()
             body = await self._get("/fapi/v1/time", {})
             round_trip_ns = self._clock.monotonic_ns() - started_ns
             server_ms = _understood(partial(_server_ms, body))
-            middle_ms = (self._clock.wall_ns() - round_trip_ns // 2) // _NS_PER_MS
+            middle_ms = (self._clock.monotonic_ns() - round_trip_ns // 2) // _NS_PER_MS
             best = min(
                 best or (round_trip_ns, server_ms - middle_ms),
                 (round_trip_ns, server_ms - middle_ms),
             )
-        self._offset_ms = best[1] if best else 0
-        return self._offset_ms
+        if best is not None:
+            self._offset_ms = best[1]
+        return self.exchange_ms() - self._clock.wall_ns() // _NS_PER_MS
 
     async def place(self, client_id: str, ticket: Ticket) -> Placed:
         """Send an order, once."""
@@ -199,6 +206,7 @@ class BinanceRest:
             return outcome.Unknown(str(why)), asked_ns
         answer = outcome.classify(reply.status, reply.body)
         self._follow(reply.status, reply.headers, answer)
+        await self._heed_clock(answer)
         return answer, reply.sent_ns
 
     def _follow(self, status: int, headers: Mapping[str, str], answer: outcome.Outcome) -> None:
@@ -208,6 +216,18 @@ class BinanceRest:
             self._orders.correct(self._orders.limit)  # the others may be asked on
         else:
             self._silence.follow(status, headers, answer, self.exchange_ms())
+
+    async def _heed_clock(self, answer: outcome.Outcome) -> None:
+        """Measure the exchange's clock again where it has refused our time: the next request is to be taken."""
+        is_off = isinstance(answer, outcome.Refused) and answer.code == outcome.CLOCK_OFF
+        if not is_off or self._measures_clock:
+            return
+        self._measures_clock = True
+        try:
+            with suppress(Unavailable, Refused):
+                await self.sync_clock()
+        finally:
+            self._measures_clock = False
 
     def _why_silent(self) -> str:
         left_ms = self._silence.until_ms - self.exchange_ms()
@@ -242,6 +262,7 @@ class BinanceRest:
             return response.content
         answer = outcome.classify(response.status_code, response.content)
         self._follow(response.status_code, response.headers, answer)
+        await self._heed_clock(answer)
         if isinstance(answer, outcome.Refused):
             if answer.code == outcome.ORDER_MISSING:
                 raise _NoSuchOrder

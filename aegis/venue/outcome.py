@@ -49,6 +49,8 @@ class Unavailable:
 
 Outcome = Accepted | Refused | Unknown | Unavailable
 
+CLOCK_OFF: Final = -1021
+"""The time of a request is not the exchange's."""
 ORDER_MISSING: Final = -2013
 """Order does not exist: known to lag the truth by many seconds, so alone it proves nothing."""
 CANCEL_MISSING: Final = -2011

@@ -107,6 +107,13 @@ class Venue(Protocol):
             Refused: a symbol is not traded there.
         """
 
+    async def sync_clock(self) -> int:
+        """Measure the exchange's clock; returns by how much it is ahead of our wall clock, in ms.
+
+        Raises:
+            Unavailable: the exchange could not be asked.
+        """
+
     def exchange_ms(self) -> int:
         """The exchange's time as we know it."""
 

@@ -68,6 +68,7 @@ class ScriptedVenue:
         self.trades: dict[str, list[Trade]] = {}
         self.shown = AccountView(Decimal(10_000), {})
         self.asked: list[str | None] = []
+        self.synced = 0
         self.reachable = True
         self.before_send: Callable[[str], None] = lambda _: None
         self.before_look: Callable[[str], None] = lambda _: None
@@ -109,6 +110,11 @@ class ScriptedVenue:
     async def instruments(self, symbols: object) -> dict[str, Instrument]:
         await trio.lowlevel.checkpoint()
         return {"BTCUSDT": BTC}
+
+    async def sync_clock(self) -> int:
+        await trio.lowlevel.checkpoint()
+        self.synced += 1
+        return 0
 
     def exchange_ms(self) -> int:
         return self._now_ns() // 1_000_000
@@ -546,6 +552,7 @@ async def test_reconciler_names_every_difference(mock_clock: MockClock, tmp_path
         held = {"BTCUSDT": Position(Decimal("0.020"), Decimal(50_000))}
         desk.venue.shown = AccountView(Decimal("-0.5"), held)
         assert (await compare(desk, reconciler)).agreed
+        assert desk.venue.synced == 2  # clocks drift apart in time
         await desk.propose(2, Side.SELL)
         assert (await desk.verdicts()).refusals == {"halted": 1}  # since the difference
 
