@@ -15,6 +15,7 @@ import re
 import select
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 import attrs
@@ -32,6 +33,8 @@ CONNECTIONS_MAX: Final = 32
 _ANSWER_BYTES_MAX: Final = 1 << 20
 _CHUNK: Final = 65_536
 _CLOSE_S: Final = 1.0
+_TICKETS_S: Final = 0.5
+"""How long a server has, after the handshake, to send what it sends then of its own accord."""
 _METHODS: Final = ("POST", "DELETE")
 _GAP: Final = "/?"
 _TARGET: Final = re.compile(r"[!-~]+", re.ASCII)
@@ -85,12 +88,12 @@ class OrderWire:
 
     async def warm(self, count: int) -> None:
         """Have so many connections open; an exchange that is not there is found out about when it is needed."""
-        with trio.move_on_after(self._timeout_s):
+        with trio.move_on_after(self._timeout_s), suppress(Unavailable):
             while len(self._idle) < count:
-                try:
-                    self._idle.append(await self._connect())
-                except Unavailable:
-                    return
+                self._idle.append(await self._connect())
+        async with trio.open_nursery() as nursery:
+            for connection in self._idle:
+                nursery.start_soon(connection.take_tickets)
 
     async def request(self, method: str, target: str) -> WireReply:
         """Send a request without a body, once, and wait for its answer.
@@ -237,6 +240,7 @@ class _Connection:
         self._line = line
         self._http = h11.Connection(h11.CLIENT)
         self._is_idle = True
+        self._is_usable = True
 
     async def exchange(self, form: _Form, method: str, target: str) -> WireReply:
         """Send a request and read its answer; `Unknown` whatever happens in between."""
@@ -284,9 +288,20 @@ class _Connection:
         """Whether it could take a request."""
         return self._is_idle
 
+    async def take_tickets(self) -> None:
+        """Read what a server sends after a TLS handshake: session tickets, which would look like the connection's end.
+
+        Trio's stream takes them in, and waits on. Where it does not, the end has come, or what nobody has asked for.
+        """
+        if self._stream is self._line:
+            return
+        with trio.move_on_after(_TICKETS_S) as waiting, suppress(trio.BrokenResourceError):
+            await self._stream.receive_some(1)
+        self._is_usable = waiting.cancelled_caught
+
     def has_ended(self) -> bool:
         """Whether an idle connection has something to read: that can only be its end."""
-        return self._line.is_readable()
+        return not self._is_usable or self._line.is_readable()
 
     def drop(self) -> None:
         """Close it without a word."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import socketserver
 import ssl
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import h11
 import pytest
@@ -277,30 +281,76 @@ def test_addresses_of_other_kinds_are_refused(url: str) -> None:
         OrderWire(url, {}, SystemClock(), timeout_s=1.0)
 
 
-async def test_orders_go_through_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As they do live: the same connection, encrypted, is used again, and its time of sending is known."""
+@pytest.fixture
+def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """A server's context, with a certificate for localhost that the wire trusts."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     new = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
     names = "-subj /CN=localhost -addext subjectAltName=DNS:localhost"
     command = f"{new} -keyout {key} -out {certificate} {names}".split()
-    subprocess.run(command, check=True, capture_output=True)  # noqa: ASYNC221  # before anything runs
+    subprocess.run(command, check=True, capture_output=True)
     ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     ours.load_cert_chain(certificate, key)
     trusting = ssl.create_default_context(cafile=certificate)
     monkeypatch.setattr("httpx.create_ssl_context", lambda **_: trusting)
+    return ours
+
+
+async def test_orders_go_through_tls(certified: ssl.SSLContext) -> None:
+    """As they do live: the same connection, encrypted, is used again, and its time of sending is known."""
     heard: list[bytes] = []
 
     async def serve(stream: trio.abc.Stream) -> None:
-        await answering(OK, heard)(trio.SSLStream(stream, ours, server_side=True))
+        await answering(OK, heard)(trio.SSLStream(stream, certified, server_side=True))
 
     async with served(serve) as server:
-        url = f"https://localhost:{server.port}"
-        wire = OrderWire(url, {}, SystemClock(), timeout_s=5.0)
+        wire = OrderWire(f"https://localhost:{server.port}", {}, SystemClock(), timeout_s=5.0)
         for _ in range(3):
             before_ns = SystemClock.monotonic_ns()
             reply = await wire.request("POST", "/order")
             assert (reply.status, reply.sent_ns >= before_ns) == (200, True)
         await wire.aclose()
     assert (len(heard), server.connections) == (3, 1)
+
+
+class TicketingServer(socketserver.ThreadingTCPServer):
+    """Sends session tickets right after the handshake, as OpenSSL does; Trio holds them back until it has more to say."""
+
+    daemon_threads = True
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__(("127.0.0.1", 0), AnsweringHandler)
+        self.context = context
+        self.connections = 0
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """The next connection, encrypted."""
+        plain, address = super().get_request()
+        self.connections += 1
+        return self.context.wrap_socket(plain, server_side=True), address
+
+
+class AnsweringHandler(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        """Answer each request."""
+        while self.request.recv(4096):
+            self.request.sendall(OK)
+
+
+async def test_connections_that_were_warmed_are_used_through_tls_as_well(
+    certified: ssl.SSLContext,
+) -> None:
+    """A server sends tickets after the handshake: something to read, and no end."""
+    with TicketingServer(certified) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"https://localhost:{server.server_address[1]}"
+        wire = OrderWire(url, {}, SystemClock(), timeout_s=5.0)
+        await wire.warm(3)
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(wire.request, "POST", "/order")
+        await wire.aclose()
+        server.shutdown()
+        assert server.connections == 3
