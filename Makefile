@@ -15,7 +15,7 @@ test: $(VENV)/ready
 verify: $(VENV)/ready
 	$(BIN)/python -m aegis verify $(ARGS)
 
-# Every benchmark beside its peers, a quarter of an hour on a quiet machine; then the floors, and the document.
+# Every benchmark beside its peers, ten to fifteen minutes on a quiet machine; then the floors, and the document.
 bench: $(VENV)/peers
 	$(BIN)/python -m bench $(ARGS)
 

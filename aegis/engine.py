@@ -1,9 +1,10 @@
 """The engine: everything that trades, opened as one block and closed to the last descriptor.
 
-async with open_engine(config, addresses, credentials, journal_path) as engine:
-    await engine.ready()
-    ...
-    report = await engine.wind_down("end of the run")
+with closing(Journal(path)) as journal:
+    async with open_engine(config, addresses, credentials, journal) as engine:
+        await engine.ready()
+        ...
+        report = await engine.wind_down("end of the run")
 """
 
 from __future__ import annotations

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import re
+import textwrap
+import tomllib
 from decimal import Decimal
 from pathlib import Path
 
+import attrs
 import pytest
 
-from aegis.config import Config, StrategyConfig, load
+from aegis.config import Config, FeedConfig, RunConfig, StrategyConfig, VenueConfig, load
 from aegis.errors import Refused
+from aegis.market.parameters import Parameters
+from aegis.orders.limits import Limits
 
 STRATEGY = "[[strategies]]\nclass = 'smc'\n"
 
@@ -81,3 +87,36 @@ def test_config_names_what_is_wrong(tmp_path: Path, text: str, says: str) -> Non
     assert message.startswith(f"{path}: ")
     assert says in message
     assert "\n" not in message
+
+
+PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
+
+
+@pytest.mark.parametrize(
+    ("table", "kind"),
+    [
+        ("[venue]", VenueConfig),
+        ("[strategy]", Parameters),
+        ("[limits]", Limits),
+        ("[run]", RunConfig),
+        ("[feed]", FeedConfig),
+    ],
+)
+def test_page_names_every_key_with_its_default(table: str, kind: type) -> None:
+    """docs/configuration.md says what the code does; several keys of a row share one default, or have one each."""
+    section = PAGE.read_text().partition(f"## `{table}`")[2].partition("\n## ")[0]
+    told: dict[str, str] = {}
+    for row in re.findall(r"^\| (`.*?) \| (.*?) \|", section, re.MULTILINE):
+        keys, defaults = (re.findall(r"`(.*?)`", cell) for cell in row)
+        told.update(zip(keys, defaults * (len(keys) if len(defaults) == 1 else 1), strict=True))
+    expected = {field.name: field.default for field in attrs.fields(kind)}
+    assert set(told) == set(expected)
+    written = "\n".join(f"{key} = {told[key]}" for key in told)
+    assert tomllib.loads(written) == expected
+
+
+def test_example_on_the_page_is_taken(tmp_path: Path) -> None:
+    """As it stands there."""
+    example = PAGE.read_text().partition("    symbols =")[2].partition("\n\n")[0]
+    (tmp_path / "c.toml").write_text(textwrap.dedent(f"    symbols ={example}\n"))
+    assert load(tmp_path / "c.toml").limits.position_notional_max == Decimal(500)

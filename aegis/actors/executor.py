@@ -10,6 +10,7 @@ import attrs
 import structlog
 
 from aegis.actors.delivery import deliver
+from aegis.actors.flight import ASK_S, ASK_S_MAX, Flight
 from aegis.actors.inquiry import inquire
 from aegis.actors.intents import Intents
 from aegis.actors.order_times import OrderTimes, OrderTimesReport
@@ -52,30 +53,11 @@ Listen = Callable[[Callable[[object], None]], Coroutine[Any, Any, None]]
 
 SEND_AGE_NS_MAX: Final = 1_000_000_000
 """An entry whose intent took this long to become durable is not sent any more: the market has moved on. An exit always is."""
-RESOLVE_S: Final = 0.5
-RESOLVE_S_MAX: Final = 8.0
-"""How long after an answer that settled nothing an order is asked for again: twice as long each time."""
 COOL_S: Final = 0.5
 """How long a symbol rests after an order that was not taken."""
 SWEEP_S: Final = 1.0
-ANSWER_AGE_NS_MAX: Final = 3_000_000_000
-"""A market order that is open for longer than this has lost an event: ask."""
 
 _log = structlog.get_logger(__name__)
-
-
-@attrs.define
-class _Flight:
-    """What is remembered of an order beyond the order itself."""
-
-    sent_ns: int
-    cutoff_ms: int | None = None
-    """Exchange time after which a request that was not seen can no longer be executed."""
-    asking: bool = False
-    again_s: float = RESOLVE_S
-    """In how long it is asked for again."""
-    rests_until_ns: int = 0
-    """When that is; nobody asks before without a reason."""
 
 
 @attrs.frozen
@@ -131,7 +113,7 @@ class Executor(Actor):
         self._bus = bus or Bus()
         self._intents = Intents(scribe)
         self._followers: list[ActorRef] = []
-        self._flights: dict[str, _Flight] = {}
+        self._flights: dict[str, Flight] = {}
         self._guards = {
             (order.symbol, order.side): (order.stop_price, order.target_price)
             for order in ledger.orders.values()
@@ -193,7 +175,7 @@ class Executor(Actor):
             self._cool(client_id, "withdrawn: durable too late")
             return
         self._counts["sent"] += 1
-        self._flights[client_id] = _Flight(now_ns)
+        self._flights[client_id] = Flight(now_ns)
         self.ctx.start_soon(self._send, approved, now_ns)
 
     async def _send(self, approved: Approved, durable_ns: int) -> None:
@@ -265,7 +247,7 @@ class Executor(Actor):
         if self._ledger.orders[found.client_id].state is OrderState.UNKNOWN:
             self._resolve_later(found.client_id)
         else:
-            self._rest(self._flight(found.client_id))
+            self._flight(found.client_id).rest_s(self.ctx.clock.monotonic_ns())
 
     @on(NotFound)
     async def take_not_found(self, missing: NotFound) -> None:
@@ -274,13 +256,11 @@ class Executor(Actor):
         flight.asking = False
         if not self._ledger.orders[missing.client_id].is_open:
             return
-        left_ms = None if flight.cutoff_ms is None else flight.cutoff_ms - self._venue.exchange_ms()
-        if left_ms is not None and left_ms < 0:
+        left_s = flight.left_s(self._venue.exchange_ms())
+        if left_s < 0:
             self._happen(missing.client_id, Happening.ABSENT, "not found after its cut-off")
-        elif left_ms is not None:
-            self._resolve_later(missing.client_id, within_s=left_ms / 1000 + RESOLVE_S)
         else:
-            self._resolve_later(missing.client_id)
+            self._resolve_later(missing.client_id, within_s=left_s + ASK_S)
 
     @on(StreamBack)
     async def stream_back(self, _: StreamBack) -> None:
@@ -293,8 +273,7 @@ class Executor(Actor):
         """Ask for orders that should have been over by now."""
         now_ns = self.ctx.clock.monotonic_ns()
         for order in self._ledger.open_orders():
-            flight = self._flight(order.client_id)
-            if flight.sent_ns < now_ns - ANSWER_AGE_NS_MAX and flight.rests_until_ns <= now_ns:
+            if self._flight(order.client_id).is_overdue(now_ns):
                 self.ctx.ref.tell(Resolve(order.client_id))
 
     @on(Resolve)
@@ -314,24 +293,18 @@ class Executor(Actor):
             self._flight(order.client_id).asking = False
             self._resolve_later(order.client_id)
 
-    def _flight(self, client_id: str) -> _Flight:
+    def _flight(self, client_id: str) -> Flight:
         """What is remembered of an order; of one that came back from its end, as little as of an earlier run's."""
         flight = self._flights.get(client_id)
         if flight is None:
-            flight = _Flight(self.ctx.clock.monotonic_ns(), self._venue.cutoff_ms())
+            flight = Flight(self.ctx.clock.monotonic_ns(), self._venue.cutoff_ms())
             self._flights[client_id] = flight
         return flight
 
-    def _resolve_later(self, client_id: str, *, within_s: float = RESOLVE_S_MAX) -> None:
-        """Ask again, ever later: the exchange counts questions, and may stop to take orders over them."""
-        flight = self._flight(client_id)
-        wait_s = min(flight.again_s, within_s)
+    def _resolve_later(self, client_id: str, *, within_s: float = ASK_S_MAX) -> None:
+        now_ns = self.ctx.clock.monotonic_ns()
+        wait_s = self._flight(client_id).rest_s(now_ns, within_s=within_s)
         self.ctx.after(f"resolve {client_id}", wait_s, Resolve(client_id))
-        self._rest(flight)
-
-    def _rest(self, flight: _Flight) -> None:
-        flight.rests_until_ns = self.ctx.clock.monotonic_ns() + round(flight.again_s * 1e9)
-        flight.again_s = min(2.0 * flight.again_s, RESOLVE_S_MAX)
 
     # ── cancelling and reporting ─────────────────────────────────────────────────────────────────────────────────
 

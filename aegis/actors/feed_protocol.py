@@ -20,7 +20,7 @@ LINE_BYTES_MAX = 1 << 20
 
 
 class SocketTerms(msgspec.Struct, frozen=True):
-    """How long a market socket may do what; each is set in the configuration."""
+    """How long a market socket may do what; the configuration sets silences, deadlines and lifetime."""
 
     silence_ms: int = 10_000
     """Without an event for so long, a socket is broken."""
