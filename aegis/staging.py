@@ -94,7 +94,7 @@ async def start(system: System, parts: Parts) -> Cast:
         scribe,
         instruments=instruments,
         limits=config.limits,
-        ids=ClientIds(parts.journal.run),
+        ids=ClientIds(parts.journal.run, at_ms),
         signal_ttl_ms=config.run.signal_ttl_ms,
         bus=parts.bus,
     )
