@@ -237,7 +237,8 @@ class Executor(Actor):
     @on(Found)
     async def take_found(self, found: Found) -> None:
         """Apply what the exchange shows of an order."""
-        self._flight(found.client_id).asking = False
+        flight = self._flight(found.client_id)
+        flight.asking, flight.missing_since_ns = False, None
         for trade in found.trades:
             self._trade(trade)
         if self._ledger.orders[found.client_id].filled < found.filled:
@@ -247,20 +248,24 @@ class Executor(Actor):
         if self._ledger.orders[found.client_id].state is OrderState.UNKNOWN:
             self._resolve_later(found.client_id)
         else:
-            self._flight(found.client_id).rest_s(self.ctx.clock.monotonic_ns())
+            flight.rest_s(self.ctx.clock.monotonic_ns())
 
     @on(NotFound)
     async def take_not_found(self, missing: NotFound) -> None:
-        """Believe in an order's absence only once the request can no longer be executed."""
-        flight = self._flight(missing.client_id)
+        """Believe in an order's absence only once the request can no longer be executed; in the end of one that was taken, late."""
+        flight, order = self._flight(missing.client_id), self._ledger.orders[missing.client_id]
         flight.asking = False
-        if not self._ledger.orders[missing.client_id].is_open:
+        if not order.is_open:
             return
         left_s = flight.left_s(self._venue.exchange_ms())
-        if left_s < 0:
+        has_vanished = flight.has_vanished(self.ctx.clock.monotonic_ns())
+        if left_s < 0 and order.state in UNSETTLED:
             self._happen(missing.client_id, Happening.ABSENT, "not found after its cut-off")
+        elif has_vanished:
+            self._happen(missing.client_id, Happening.EXPIRED, "taken, and shown no longer")
         else:
-            self._resolve_later(missing.client_id, within_s=left_s + ASK_S)
+            within_s = left_s + ASK_S if left_s >= 0 else ASK_S_MAX
+            self._resolve_later(missing.client_id, within_s=within_s)
 
     @on(StreamBack)
     async def stream_back(self, _: StreamBack) -> None:

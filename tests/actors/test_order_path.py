@@ -311,6 +311,18 @@ async def test_order_unknown_is_absent_only_after_its_cutoff(
         assert (await desk.report()).positions["BTCUSDT"].quantity == Decimal("0.020")
 
 
+async def test_order_that_was_taken_and_is_shown_no_longer_is_over(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """The exchange forgets orders in time; the symbol of one that it has forgotten may be traded again."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        await desk.propose()
+        await desk.kit.advance(50.0)
+        assert await desk.state() is OrderState.LIVE  # what is shown may lag
+        await desk.kit.advance(40.0)
+        assert await desk.state() is OrderState.EXPIRED
+
+
 async def test_order_refused_releases_its_reservation(
     mock_clock: MockClock, tmp_path: Path
 ) -> None:
