@@ -167,10 +167,11 @@ class Engine:
         has answered keeps no other position open. Again where a stop or a late fill came in between.
         """
         while True:
+            # In this order: what has filled by the first answer the Gate has heard of before the second question.
+            orders = (await self._ask(self._cast.executor, Report())).open_orders
             held = self._config.run.on_stop == "close" and await self._ask(
                 self._cast.gate, ClosePositions()
             )
-            orders = (await self._ask(self._cast.executor, Report())).open_orders
             if not held and not orders:
                 return
             await trio.sleep(_POLL_S)

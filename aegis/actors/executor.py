@@ -242,7 +242,7 @@ class Executor(Actor):
         for trade in found.trades:
             self._trade(trade)
         if self._ledger.orders[found.client_id].filled < found.filled:
-            self._resolve_later(found.client_id)  # its executions are not shown yet
+            self._resolve_later(found.client_id, within_s=2 * ASK_S)  # what it did is not shown yet
             return
         self._happen(found.client_id, found.happening, "asked")
         if self._ledger.orders[found.client_id].state is OrderState.UNKNOWN:
@@ -278,13 +278,16 @@ class Executor(Actor):
         """Ask for orders that should have been over by now."""
         now_ns = self.ctx.clock.monotonic_ns()
         for order in self._ledger.open_orders():
-            if self._flight(order.client_id).is_overdue(now_ns):
+            is_sent = order.client_id not in self._intents
+            if is_sent and self._flight(order.client_id).is_overdue(now_ns):
                 self.ctx.ref.tell(Resolve(order.client_id))
 
     @on(Resolve)
     async def resolve(self, request: Resolve) -> None:
         """Ask what became of an order, unless that is known or being asked already."""
         order = self._ledger.orders[request.client_id]
+        if request.client_id in self._intents:
+            return  # nobody can know it yet
         flight = self._flight(request.client_id)
         if order.is_open and not flight.asking:
             flight.asking = True

@@ -35,6 +35,10 @@ class Intents:
         self._unsent = dict.fromkeys(self._unsent, True)
         return frozenset(self._unsent)
 
+    def __contains__(self, client_id: str) -> bool:
+        """Whether it is on its way still, so that the exchange cannot know it."""
+        return client_id in self._unsent
+
     def settle(self, client_id: str) -> bool:
         """Take one off its way, as its `Durable` has come; True if it was recalled."""
         return self._unsent.pop(client_id)

@@ -67,20 +67,37 @@ class Reconciler(Actor):
         """Compare until both sides agree, or the difference has lasted; the clocks, too, drift apart in time."""
         with suppress(Unavailable, Refused):  # the comparison will say so
             await self._venue.sync_clock()
-        deadline, rest_s = trio.current_time() + PATIENCE_S, _RETRY_S
-        found = await self._compare()
-        while found and trio.current_time() <= deadline:
-            await trio.sleep(rest_s)
-            rest_s *= 2.0
-            found = lasting(found, await self._compare())
+        found, has_lasted = await self._compare_patiently()
         entry = Entry("reconciled", {"agreed": not found, "differences": found})
         deliver(self._scribe, Record((entry,)))
         if found:
             _log.error("books_differ", differences=found)
-        if any(not difference.startswith(("wallet", UNREACHABLE)) for difference in found):
+        ours = any(not difference.startswith(("wallet", UNREACHABLE)) for difference in found)
+        if ours and has_lasted:
             # A balance may move by funding or a transfer; a position or an order that differs is ours to explain.
             deliver(self._gate, Halt("the books differ from the exchange's"))
         return Reconciliation(not found, tuple(found))
+
+    async def _compare_patiently(self) -> tuple[list[str], bool]:
+        """What differs at last, and whether some of it was there at the look before: both sides agree where nothing does.
+
+        A look that the exchange did not answer proves nothing, either way.
+        """
+        deadline, rest_s = trio.current_time() + PATIENCE_S, _RETRY_S
+        standing: list[str] = []
+        has_lasted = False
+        while True:
+            seen = await self._compare()
+            if not seen:
+                return [], False
+            is_blind = seen[0].startswith(UNREACHABLE)
+            if not is_blind:
+                common = lasting(standing, seen)
+                standing, has_lasted = common or seen, bool(common)
+            if trio.current_time() > deadline:
+                return [*standing, *seen] if is_blind else standing, has_lasted
+            await trio.sleep(rest_s)
+            rest_s *= 2.0
 
     async def _compare(self) -> list[str]:
         try:

@@ -36,6 +36,7 @@ CUTOFF_MARGIN_MS: Final = 10_000 + 2_000
 """The exchange gives up a call after 10 s; two more for what nobody wrote down (reliability §0.3)."""
 _NS_PER_MS: Final = 1_000_000
 _CLOSE_S: Final = 1.0
+_CLOCK_S: Final = 1.0
 _WARM: Final = 8
 """Connections that are open before the first order."""
 _WEIGHT_PAUSE_S: Final = 0.1
@@ -224,8 +225,9 @@ class BinanceRest:
             return
         self._measures_clock = True
         try:
-            with suppress(Unavailable, Refused):
-                await self.sync_clock()
+            # Whoever has been refused waits for this: one look, and not for long.
+            with trio.move_on_after(_CLOCK_S), suppress(Unavailable, Refused):
+                await self.sync_clock(samples=1)
         finally:
             self._measures_clock = False
 

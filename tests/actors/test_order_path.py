@@ -23,6 +23,7 @@ from aegis.messages import (
     Approved,
     CancelOrders,
     ClosePositions,
+    Durable,
     Fingerprint,
     Follow,
     Halt,
@@ -68,7 +69,9 @@ class ScriptedVenue:
         self.trades: dict[str, list[Trade]] = {}
         self.shown = AccountView(Decimal(10_000), {})
         self.asked: list[str | None] = []
-        self.synced = 0
+        self.synced = self.looks = 0
+        self.unreachable_looks: set[int] = set()
+        self.shows: list[AccountView] = []
         self.reachable = True
         self.before_send: Callable[[str], None] = lambda _: None
         self.before_look: Callable[[str], None] = lambda _: None
@@ -103,9 +106,10 @@ class ScriptedVenue:
 
     async def account(self) -> AccountView:
         await trio.lowlevel.checkpoint()
-        if not self.reachable:
+        self.looks += 1
+        if not self.reachable or self.looks - 1 in self.unreachable_looks:
             raise Unavailable("scripted")
-        return self.shown
+        return self.shows.pop(0) if self.shows else self.shown
 
     async def instruments(self, symbols: object) -> dict[str, Instrument]:
         await trio.lowlevel.checkpoint()
@@ -567,6 +571,66 @@ async def test_reconciler_names_every_difference(mock_clock: MockClock, tmp_path
         assert desk.venue.synced == 2  # clocks drift apart in time
         await desk.propose(2, Side.SELL)
         assert (await desk.verdicts()).refusals == {"halted": 1}  # since the difference
+
+
+async def test_reconciler_learns_nothing_from_a_look_without_an_answer(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """What differs goes on to differ, and halts; and where nothing was ever seen, nothing is said to agree."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        await desk.propose()
+        await desk.fill(0)
+        reconciler = await desk.kit.spawn(
+            Reconciler, desk.venue, desk.executor, desk.scribe, desk.gate
+        )
+        desk.venue.unreachable_looks = {1, 3}
+        result = await compare(desk, reconciler)
+        assert not result.agreed
+        assert any("position BTCUSDT" in difference for difference in result.differences)
+        desk.venue.unreachable_looks = set(range(100))
+        assert not (await compare(desk, reconciler)).agreed
+        await desk.propose(2, Side.SELL)
+        assert (await desk.verdicts()).refusals == {"halted": 1}
+
+
+async def test_reconciler_halts_for_nothing_that_it_saw_once(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """The books may differ by what is under way, each time by something else: that is told, and no more."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        reconciler = await desk.kit.spawn(
+            Reconciler, desk.venue, desk.executor, desk.scribe, desk.gate
+        )
+        desk.venue.shows = [
+            AccountView(Decimal(0), {symbol: Position(Decimal(1), Decimal(50_000))})
+            for symbol in ("AUSDT", "BUSDT", "CUSDT", "DUSDT", "EUSDT", "FUSDT")
+        ]
+        assert not (await compare(desk, reconciler)).agreed
+        await desk.propose()
+        assert (await desk.verdicts()).refusals == {}
+
+
+async def test_order_is_not_asked_for_before_it_left(mock_clock: MockClock, tmp_path: Path) -> None:
+    """While its intent waits for the disk the exchange cannot know it: that it does not is no proof of anything."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        slow = desk.kit.probe("slow-scribe").ref
+        executor = await desk.kit.spawn(
+            Executor, desk.venue, silent_stream, slow, Ledger(), name="waiting"
+        )
+        ticket = Ticket(
+            *("BTCUSDT", Side.SELL, Decimal("0.020"), True, None),
+            *(Decimal(50_000), None, 1, ("reduces",), 5),
+        )
+        approved = Approved("aegis-1-9", ticket, 0, round(trio.current_time() * 1e9))
+        executor.tell(approved)
+        await desk.kit.advance(1.0)
+        executor.tell(StreamBack())
+        await desk.kit.advance(30.0)
+        report = await desk.ask(executor, Report())
+        assert report.unsettled_orders == {"aegis-1-9"}
+        executor.tell(Durable(approved))
+        await desk.kit.settle()
+        assert [client_id for client_id, _ in desk.venue.placed] == ["aegis-1-9"]
 
 
 async def test_reconciler_waits_for_what_is_being_asked(
