@@ -278,8 +278,7 @@ class Executor(Actor):
         """Ask for orders that should have been over by now."""
         now_ns = self.ctx.clock.monotonic_ns()
         for order in self._ledger.open_orders():
-            is_sent = order.client_id not in self._intents
-            if is_sent and self._flight(order.client_id).is_overdue(now_ns):
+            if self._flight(order.client_id).is_overdue(now_ns):
                 self.ctx.ref.tell(Resolve(order.client_id))
 
     @on(Resolve)

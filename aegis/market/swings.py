@@ -32,10 +32,8 @@ _FINAL: Final = constant(Happening.FINAL)
 SWING: Final = np.dtype(
     [
         ("level", "<f8"),  # the pivot's price
-        (
-            "edge",
-            "<f8",
-        ),  # the same, mirrored as its side is, until a close beyond it; inf then and before the first
+        # The same, mirrored as its side is, until a close beyond it; inf then and before the first.
+        ("edge", "<f8"),
         ("bar", "<i4"),  # the number of its bar
         # The deepest bar since the pivot: the order block, should it break. Means nothing while none stands.
         ("deep_at", "<i4"),  # which of the two it is in; the other one is spare

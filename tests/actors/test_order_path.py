@@ -198,6 +198,15 @@ class Desk:
         return order.state
 
 
+def ticket_of(side: Side) -> Ticket:
+    """An entry, or with SELL the exit from one."""
+    is_exit = side is Side.SELL
+    return Ticket(
+        *("BTCUSDT", side, Decimal("0.020"), is_exit, None),
+        *(Decimal(50_000), None, 1, ("data_age",), 5),
+    )
+
+
 def trade_of(client_id: str, side: Side, quantity: str, trade_id: int) -> Trade:
     return Trade(
         "BTCUSDT",
@@ -379,12 +388,8 @@ async def test_order_whose_intent_was_durable_too_late_is_withdrawn(
 ) -> None:
     """An entry that waited for the disk is stale: it is not sent, and its symbol rests like after any other failure."""
     async with open_desk(tmp_path / "j.db") as desk:
-        ticket = Ticket(
-            *("BTCUSDT", Side.BUY, Decimal("0.020"), False, None),
-            *(Decimal(50_000), None, 1, ("data_age",), 5),
-        )
         long_ago = round(trio.current_time() * 1e9) - 2_000_000_000
-        desk.executor.tell(Approved("aegis-1-9", ticket, 0, long_ago))
+        desk.executor.tell(Approved("aegis-1-9", ticket_of(Side.BUY), 0, long_ago))
         await desk.kit.settle()
         report = await desk.report()
         assert (desk.venue.placed, report.withdrawn) == ([], 1)
@@ -458,11 +463,7 @@ async def test_order_left_open_by_an_earlier_run_is_resolved_at_start(
     ledger = Ledger()
     ledger.intend(Order("aegis-1-1", "BTCUSDT", Side.BUY, Decimal("0.020"), reduce_only=False))
     journal = Journal(tmp_path / "j.db")
-    ticket = Ticket(
-        *("BTCUSDT", Side.BUY, Decimal("0.020"), False, None),
-        *(Decimal(50_000), None, 1, ("data_age",), 5),
-    )
-    journal.append([recovery.intended("aegis-1-1", ticket)], 0)
+    journal.append([recovery.intended("aegis-1-1", ticket_of(Side.BUY))], 0)
     journal.close()
     async with open_desk(tmp_path / "j.db", ledger) as desk:
         assert await desk.state() is OrderState.UNKNOWN
@@ -617,11 +618,8 @@ async def test_order_is_not_asked_for_before_it_left(mock_clock: MockClock, tmp_
         executor = await desk.kit.spawn(
             Executor, desk.venue, silent_stream, slow, Ledger(), name="waiting"
         )
-        ticket = Ticket(
-            *("BTCUSDT", Side.SELL, Decimal("0.020"), True, None),
-            *(Decimal(50_000), None, 1, ("reduces",), 5),
-        )
-        approved = Approved("aegis-1-9", ticket, 0, round(trio.current_time() * 1e9))
+        now_ns = round(trio.current_time() * 1e9)
+        approved = Approved("aegis-1-9", ticket_of(Side.SELL), 0, now_ns)
         executor.tell(approved)
         await desk.kit.advance(1.0)
         executor.tell(StreamBack())
