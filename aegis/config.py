@@ -99,9 +99,13 @@ class RunConfig:
     """The loop keeps to the last core that the engine may use, and has the journal's thread beside it; the Brain's thread, offloaded
     work, the worker and the shipped exchange keep off it. Where another engine has that core already, or there is no other,
     the scheduler decides. False: it always does; for containers that have the same cores, as none sees what another claims."""
+    cpu_latency_us: int = 0
+    """Idle cores of the machine are asked to be back at work within this time (`aegis.cpu_latency`); 0: they look for work all the
+    time, and signals and orders come sooner, for some power. A few microseconds leave a machine's own cores their lightest rest.
+    Less than 0: not asked. Whoever may not write to /dev/cpu_dma_latency runs with cores that rest."""
     keep_awake: bool = False
-    """True: a thread of the lowest priority keeps the last core that the engine may use from resting (`aegis.vigil`). For a
-    machine of one's own: that core is busy all the time. docs/performance.md says what it brings."""
+    """True: where idle cores rest nevertheless, a thread of the lowest priority keeps the last one that the engine may use from it
+    (`aegis.vigil`). For a machine of one's own: that core is busy all the time. docs/performance.md says what both bring."""
     signal_ttl_ms: int = 250
     stop_timeout_ms: int = 20_000
     """The longest that the end waits for orders and positions. An order can be without an answer for 17 s; what is still held or

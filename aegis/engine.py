@@ -28,6 +28,7 @@ from aegis.actors.reconciler import Reconciliation
 from aegis.actors.scribe import ScribeReport
 from aegis.actors.strategist import StrategistReport
 from aegis.config import Config
+from aegis.cpu_latency import request_cpu_latency
 from aegis.errors import Refused, Unavailable
 from aegis.kernel import ActorRef, open_system
 from aegis.kernel.bus import Bus
@@ -260,7 +261,10 @@ async def open_engine(
             _log.info(
                 "core_shared", why="there is no other, or another engine's loop has the last one"
             )
-        if config.run.keep_awake:
+        resting = opened.enter_context(request_cpu_latency(config.run.cpu_latency_us))
+        if resting:
+            _log.info("idle_cores_rest", why=resting)
+        if config.run.keep_awake and (resting or config.run.cpu_latency_us):
             opened.enter_context(Vigil())
         ring = ring or opened.enter_context(Ring.create(TICK, config.feed.ring_capacity))
         reader = opened.enter_context(ring.reader("brain", policy=policy))

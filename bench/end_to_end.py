@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.report import Contestant, Goal, expect, main
 
-ENGINE, AWAKE = "engine", "engine, core kept awake"
+ENGINE = "engine"
 SECONDS = 12
 RATE = 100_000
 
@@ -56,9 +56,9 @@ FIGURES: dict[str, tuple[str, Figure]] = {
 }
 
 
-def trade(seconds: float, *options: str) -> Lines:
+def trade(seconds: float) -> Lines:
     """One run of the engine; the figures of its lines by their names."""
-    command = [sys.executable, "-m", "aegis", "verify", "--only", "load", "--json", *options]
+    command = [sys.executable, "-m", "aegis", "verify", "--only", "load", "--json"]
     done = subprocess.run(
         [*command, "--for", f"{seconds:g}s"], capture_output=True, text=True, check=False
     )
@@ -70,18 +70,16 @@ def trade(seconds: float, *options: str) -> Lines:
 
 
 def contestants(scale: float) -> Iterator[Contestant]:
-    """One contestant a figure; the first of an engine's does the work for all of them."""
-    latest: dict[str, Lines] = {}
+    """One contestant a figure; the first does the work for all of them."""
+    latest: Lines = {}
 
-    def figure(name: str, read: Figure, options: Sequence[str], *, first: bool) -> float:
+    def figure(read: Figure, *, first: bool) -> float:
         if first:
-            latest[name] = trade(max(3.0, SECONDS * scale), *options)
-        return read(latest[name])
+            latest.update(trade(max(3.0, SECONDS * scale)))
+        return read(latest)
 
-    for name, options in ((ENGINE, ()), (AWAKE, ("--keep-awake",))):
-        for number, (metric, (unit, read)) in enumerate(FIGURES.items()):
-            run = partial(figure, name, read, options, first=number == 0)
-            yield Contestant(name, metric, unit, run)
+    for number, (metric, (unit, read)) in enumerate(FIGURES.items()):
+        yield Contestant(ENGINE, metric, unit, partial(figure, read, first=number == 0))
 
 
 GOALS_US = {
@@ -93,24 +91,12 @@ GOALS_US = {
 
 
 def goals(everybody: Sequence[Contestant]) -> list[Goal]:
-    median = {(each.name, each.metric): each.median for each in everybody}
+    median = {each.metric: each.median for each in everybody}
     lost = max(max(each.figures) for each in everybody if each.metric == "ticks lost")
-    pace = min(median[name, "ticks a second"] for name in (ENGINE, AWAKE))
     return [
-        Goal("ticks a second over 300 symbols", pace, "1/s", RATE, RATE / 2),
+        Goal("ticks a second over 300 symbols", median["ticks a second"], "1/s", RATE, RATE / 2),
         Goal("ticks lost in the worst run", lost, "", 0, 1),
-        *(
-            Goal(
-                f"{metric}{'' if name == ENGINE else ', core kept awake'}",
-                us,
-                "us",
-                goal,
-                2 * goal,
-            )
-            for name in (ENGINE, AWAKE)
-            for metric, goal in GOALS_US.items()
-            for us in (median[name, metric],)
-        ),
+        *(Goal(metric, median[metric], "us", goal, 2 * goal) for metric, goal in GOALS_US.items()),
     ]
 
 

@@ -19,6 +19,7 @@ LAYERS = {
     "memory": set(),
     "moment": {"compiled", "memory"},
     "paper": set(),
+    "cpu_latency": {"errors"},
     "vigil": {"compiled", "errors", "kernel", "shm"},
     "kernel": {"errors"},
     "shm": {"errors", "compiled"},
@@ -33,7 +34,7 @@ LAYERS = {
     "config": {"errors", "market", "orders", "paper"},
     "playbook": {"config", "errors", "kernel", "market"},
     "staging": {"actors", "compiled", "config", "errors", "kernel", "market", "messages", "orders", "playbook", "shm", "store", "topology", "venue"},
-    "engine": {"actors", "config", "errors", "kernel", "market", "messages", "orders", "playbook", "shm", "staging", "store", "topology", "venue", "vigil"},
+    "engine": {"actors", "config", "cpu_latency", "errors", "kernel", "market", "messages", "orders", "playbook", "shm", "staging", "store", "topology", "venue", "vigil"},
     "sim": {"errors", "kernel", "orders"},
 }  # fmt: skip
 

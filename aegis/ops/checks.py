@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from aegis.config import Config
+from aegis.config import Config, RunConfig
+from aegis.cpu_latency import request_cpu_latency
 from aegis.ops import doctor as practice
 from aegis.ops.checklist import checklist
 
@@ -34,7 +35,8 @@ def verify(only: str | None, load_s: float, *, keep_awake: bool, as_json: bool) 
     parts = execution.chosen(only)
     with (
         checklist(("promise", "figure", "bound", "from"), as_json=as_json) as shown,
-        Vigil() if keep_awake else nullcontext(),
+        request_cpu_latency(RunConfig().cpu_latency_us) as resting,
+        Vigil() if keep_awake and resting else nullcontext(),
     ):
 
         def tell(line: Line) -> None:

@@ -107,7 +107,22 @@ def _rest(facts: Facts) -> Finding:
         (
             times > 4,
             Verdict.WARNING,
-            "orders come after rests: prefer a machine that nobody else works on; there, see run.keep_awake",
+            "orders come after rests: prefer a machine that nobody else works on",
+        ),
+    )
+
+
+def _idle_cores(facts: Facts) -> Finding:
+    asked = facts.cpu_latency_us >= 0
+    return _found(
+        "idle cores",
+        f"they rest: {facts.resting}"
+        if facts.resting
+        else f"at work within {facts.cpu_latency_us} us while the engine runs",
+        (
+            asked and bool(facts.resting),
+            Verdict.WARNING,
+            "let the engine's user write to /dev/cpu_dma_latency (a udev rule; docker: --device), or see run.keep_awake",
         ),
     )
 
@@ -231,6 +246,7 @@ def _journal(facts: Facts) -> Finding:
 _JUDGEMENTS: Final[tuple[Callable[[Facts], Finding], ...]] = (
     _cores,
     _rest,
+    _idle_cores,
     _memory,
     _files,
     _sync,

@@ -22,6 +22,7 @@ from typing import Final
 import attrs
 
 from aegis.config import Config
+from aegis.cpu_latency import request_cpu_latency
 from aegis.errors import AegisError
 from aegis.kernel.clock import SystemClock
 from aegis.kernel_cache import cache_folder, is_warm
@@ -90,6 +91,10 @@ class Facts:
     """A piece of work such as an order's, done again and again,"""
     rested_work_us: float
     """and the same after a rest."""
+    cpu_latency_us: int
+    """What the engine asks of idle cores, if it does,"""
+    resting: str
+    """and why they rest nevertheless; empty: they do as asked."""
     cache: str
     """Where compiled code is kept; empty where nobody can keep it safely."""
     cache_why: str
@@ -103,7 +108,9 @@ class Facts:
 
 def look(config: Config, offset: Offset) -> Facts:
     """Measure everything but the venue's clock; takes some tenths of a second."""
-    work_us, rested_work_us = _work_us(0.0), _work_us(_REST_S)
+    cpu_latency_us = config.run.cpu_latency_us
+    with request_cpu_latency(cpu_latency_us) as resting:
+        work_us, rested_work_us = _work_us(0.0), _work_us(_REST_S)
     cache, cache_why, compiled = _cache()
     disk, disk_why = _disk(_journal_folder(config))
     return Facts(
@@ -120,6 +127,8 @@ def look(config: Config, offset: Offset) -> Facts:
         clock_read_ns=_clock_read_ns(),
         work_us=work_us,
         rested_work_us=rested_work_us,
+        cpu_latency_us=cpu_latency_us,
+        resting=resting,
         cache=cache,
         cache_why=cache_why,
         compiled=compiled,

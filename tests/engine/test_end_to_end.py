@@ -15,6 +15,7 @@ import pytest
 import trio
 
 from aegis.config import Config, FeedConfig, RunConfig, StrategyConfig
+from aegis.cpu_latency import request_cpu_latency
 from aegis.engine import Engine, EngineReport, open_engine
 from aegis.errors import ActorRestarting, Refused
 from aegis.kernel import ActorRef, cores
@@ -110,11 +111,30 @@ async def test_engine_trades_and_agrees_with_the_exchange(tmp_path: Path) -> Non
     assert own_children() == []
 
 
+def latency_requests(pid: int) -> int:
+    """How many a process holds open."""
+    return sum(
+        entry.is_symlink() and entry.readlink() == Path("/dev/cpu_dma_latency")
+        for entry in Path(f"/proc/{pid}/fd").iterdir()
+    )
+
+
+async def test_engine_asks_idle_cores_to_be_quick_for_as_long_as_it_is_open(tmp_path: Path) -> None:
+    """Its own process does, and no child has that from it; where the machine does not allow it, nobody does."""
+    with request_cpu_latency(0) as resting:
+        asks = int(not resting)
+    async with trading(tmp_path / "j.db") as (_, engine):
+        report = await until(engine, lambda report: report.brain.counts["bars"] > 1)
+        assert latency_requests(os.getpid()) == asks
+        assert latency_requests(report.feed.worker_pid) == 0
+    assert latency_requests(os.getpid()) == 0
+
+
 async def test_engine_keeps_a_core_awake_when_told_to(
     tmp_path: Path, idle_threads: Callable[[int], set[int]]
 ) -> None:
-    """For as long as it is open, and no longer."""
-    config = attrs.evolve(CONFIG, run=RunConfig(keep_awake=True))
+    """Where idle cores rest, for as long as it is open, and no longer."""
+    config = attrs.evolve(CONFIG, run=RunConfig(cpu_latency_us=-1, keep_awake=True))
     async with trading(tmp_path / "j.db", config=config) as (_, engine):
         await engine.ready()
         assert len(idle_threads(os.getpid())) == 1

@@ -139,7 +139,8 @@ def test_run_stops_in_order_on_sigint(command: Command) -> None:
 def test_run_keeps_a_core_awake_when_told_to(
     command: Command, idle_threads: Callable[[int], set[int]]
 ) -> None:
-    """By a thread of the idle policy, from the start of the engine to its end in order."""
+    """By a thread of the idle policy, where idle cores rest, from the start of the engine to its end in order."""
+    command.config.write_text(command.config.read_text() + "cpu_latency_us = -1\n")
     arguments = ("--config", str(command.config), "--for", "60s", "--json", "--keep-awake")
     with command.start("run", *arguments) as process:
         while not idle_threads(process.pid):

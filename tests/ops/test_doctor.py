@@ -29,6 +29,8 @@ GOOD = Facts(
     clock_read_ns=30.0,
     work_us=30.0,
     rested_work_us=60.0,
+    cpu_latency_us=0,
+    resting="",
     cache="/cache",
     cache_why="",
     compiled=True,
@@ -75,6 +77,7 @@ def test_healthy_machine_has_nothing_to_do() -> None:
         ("clock source", Verdict.WARNING, {"clock_source": "hpet"}),
         ("clock source", Verdict.WARNING, {"clock_read_ns": 4000.0}),
         ("after a rest", Verdict.WARNING, {"rested_work_us": 200.0}),
+        ("idle cores", Verdict.WARNING, {"resting": "Permission denied"}),
         ("venue's clock", Verdict.WARNING, {"offset": Offset("sim", -300)}),
         ("venue's clock", Verdict.ERROR, {"offset": Offset("sim", 1500)}),
         ("venue's clock", Verdict.ERROR, {"offset": Offset("sim", None, "no route")}),
@@ -97,6 +100,12 @@ def test_what_is_wrong_is_named_with_what_to_do(
     assert found.verdict is verdict
     assert found.advice
     assert doctor.report(examine(facts))["healthy"] is (verdict is not Verdict.ERROR)
+
+
+def test_cores_that_rest_because_nobody_asked_are_no_fault() -> None:
+    """Whoever set it so knows."""
+    found = of("idle cores", attrs.evolve(GOOD, resting="not asked for", cpu_latency_us=-1))
+    assert (found.verdict, found.found) == (Verdict.OK, "they rest: not asked for")
 
 
 def test_keys_that_are_there_are_no_error() -> None:
