@@ -23,7 +23,7 @@ import numpy as np
 
 from aegis.compiled import inlined
 from aegis.market.averages import MOMENTS, averaged, deviation, update_moments
-from aegis.market.recent import CLOSE, DOWN, MASK, RETURN, UP
+from aegis.market.recent import CLOSE, DOWN, MASK, RETURN, UP, highest
 
 __all__ = ["INDICATORS", "VALUES", "update_indicators"]
 
@@ -58,7 +58,6 @@ INDICATORS: Final = np.dtype(
         ("falls", "<f8"),
         ("closes", MOMENTS),
         ("returns", MOMENTS),
-        ("top", "<i8", (2,)),  # the bars with the highest high and lowest low of the window
         # The last two. They move up: a ring of three would be read, as a pair, before its newest is out of the store buffer.
         ("fast_k", "<f8"),
         ("fast_k_before", "<f8"),
@@ -138,34 +137,16 @@ def update_direction(
 
 
 @inlined
-def top_of_window(extremes: Any, side: int, top: int, number: int, period: int) -> int:
-    """The bar with the highest extreme of the last `period`, given the one of the window before."""
-    if top > number - period:
-        is_higher = extremes[number & MASK, side] >= extremes[top & MASK, side]
-        return number if is_higher else top
-    # Which one is higher nobody can foresee, the processor neither: so nothing below is a branch.
-    top, highest = number, extremes[number & MASK, side]
-    for past in range(1, period):
-        extreme = extremes[(number - past) & MASK, side]
-        is_higher = extreme > highest
-        top = number - past if is_higher else top
-        highest = extreme if is_higher else highest
-    return top
-
-
-@inlined
-def update_stochastic(indicators: Any, recent: Any, number: int, period: int) -> None:
+def update_stochastic(
+    indicators: Any, recent: Any, close: float, number: int, parameters: Any
+) -> None:
     """Slow stochastic oscillator (n, 3, 3)."""
-    for side in (UP, DOWN):
-        indicators.top[side] = top_of_window(
-            recent.extremes, side, indicators.top[side], number, period
-        )
+    period = parameters.stochastic_period
     if number < period - 1:
         return
-    highest = recent.extremes[indicators.top[UP] & MASK, UP]
-    lowest = -recent.extremes[indicators.top[DOWN] & MASK, DOWN]
-    place = recent.path[number & MASK, CLOSE] - lowest
-    fast_k = 100.0 * place / (highest - lowest) if highest > lowest else 0.0
+    top, mirrored = highest(recent, number, period, parameters.runs.stochastic)
+    place, width = close + mirrored, top + mirrored
+    fast_k = 100.0 * place / width if width > 0.0 else 0.0
     mean_k = (indicators.fast_k_before + indicators.fast_k + fast_k) / 3.0
     if number >= period + 3:
         indicators.slow_k = mean_k
@@ -182,10 +163,10 @@ def update_changes(indicators: Any, recent: Any, bar: Any, number: int, paramete
     before = (number - 1) & MASK
     extremes, path = recent.extremes, recent.path
     close_before = path[before, CLOSE]
-    highest, lowest = max(bar.high, close_before), min(bar.low, close_before)
+    above, below = max(bar.high, close_before), min(bar.low, close_before)
     weights, period = parameters.weights, parameters.atr_period
     indicators.average_range = averaged(
-        indicators.average_range, highest - lowest, number - 1, period, weights.atr
+        indicators.average_range, above - below, number - 1, period, weights.atr
     )
     if number >= period:
         indicators.atr = indicators.average_range
@@ -217,4 +198,4 @@ def update_indicators(indicators: Any, recent: Any, bar: Any, number: int, param
     if number >= period - 1:
         indicators.ema = indicators.average_close
     update_macd(indicators, close, number, parameters)
-    update_stochastic(indicators, recent, number, parameters.stochastic_period)
+    update_stochastic(indicators, recent, close, number, parameters)

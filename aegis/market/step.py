@@ -68,7 +68,7 @@ def close_bar(row: Any, bar: Any, parameters: Any, outbox: Any) -> None:
     row.broken_bars += bar.flags & FLAG_BROKEN
     claim(row.history[number & (HISTORY - 1)])
     claim_events(row.structure.events)
-    remember_bar(row.recent, bar, number)
+    remember_bar(row.recent, bar, number, parameters.runs.kept)
     update_session(row.session, bar, parameters.session_ms * 1_000_000)
     close_flow(row.flow, row)
     update_indicators(row.indicators, row.recent, bar, number, parameters)

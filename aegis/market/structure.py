@@ -182,7 +182,7 @@ def update_structure(
     open_imbalance(structure, extremes, number, parameters.kept)
     structure.body = bar.close - bar.open
     reach = parameters.pivot_bars
-    is_high, is_low = find_pivots(extremes, bar, number, reach)
+    is_high, is_low = find_pivots(recent, number, reach, parameters.runs.pivot)
     if number >= 3 * reach - 1 and (is_high | is_low):
         side = UP if is_high else DOWN  # a bar that is both is a high
         confirm_side(structure, extremes, side, number, atr, parameters)

@@ -19,7 +19,7 @@ import numpy as np
 from aegis.compiled import inlined
 from aegis.market.events import Element, Happening, write_event
 from aegis.market.kernel import constant
-from aegis.market.recent import DOWN, MASK, UP
+from aegis.market.recent import DOWN, MASK, UP, highest
 
 __all__ = ["LEG", "SWING", "confirm_pivot", "deepen", "find_pivots"]
 
@@ -55,15 +55,11 @@ LEG: Final = np.dtype(
 
 
 @inlined
-def find_pivots(extremes: Any, bar: Any, number: int, reach: int) -> tuple[bool, bool]:
+def find_pivots(recent: Any, number: int, reach: int, level: int) -> tuple[bool, bool]:
     """Whether bar `number - reach` has the highest high, and the lowest low, of the `2 * reach` bars up to `number`."""
-    # Where a search would end nobody can foresee, the processor neither: so it looks at all of them.
-    up, down = bar.high, -bar.low
-    for past in range(1, 2 * reach):
-        slot = (number - past) & MASK
-        up, down = max(up, extremes[slot, UP]), max(down, extremes[slot, DOWN])
+    up, down = highest(recent, number, 2 * reach, level)
     middle = (number - reach) & MASK
-    return extremes[middle, UP] >= up, extremes[middle, DOWN] >= down
+    return recent.extremes[middle, UP] >= up, recent.extremes[middle, DOWN] >= down
 
 
 @inlined

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from aegis.market.indicators import VALUES
+from aegis.market.parameters import MAX_WINDOW
 
 Series = NDArray[np.float64]
 
@@ -277,6 +279,21 @@ def test_volatility_is_that_of_ta_lib_s_moments(
         variance, mean = talib.VAR(returns * 1e4, period), talib.SMA(returns * 1e4, period)
         expected = np.sqrt(variance + mean * mean) / 1e4
         agree(got, np.concatenate(([np.nan], expected)), 1e-6, error=1e-7)
+
+
+def test_stochastic_is_that_of_its_window_whatever_its_length(
+    indicators: Any, walk_bars: Any
+) -> None:
+    """Of each period that there is: windows are put together from runs, and none may miss a bar or have one too many."""
+    bars = walk_bars(4, 200)
+    for period in range(1, MAX_WINDOW + 1):
+        highs, lows = (sliding_window_view(bars[name], period) for name in ("high", "low"))
+        lowest, width = lows.min(axis=1), highs.max(axis=1) - lows.min(axis=1)
+        fast_k = 100.0 * (bars["close"][period - 1 :] - lowest) / width
+        mean_k = sliding_window_view(fast_k, 3).mean(axis=1)
+        got = indicators(bars, stochastic_period=period)["slow_k"]
+        # The first mean is of no use to `slow_d`, and both begin together.
+        agree(got, np.concatenate((np.full(period + 3, np.nan), mean_k[2:])), 100.0)
 
 
 @pytest.mark.parametrize("period", [2, 5, 63])

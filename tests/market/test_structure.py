@@ -165,7 +165,7 @@ def pools(
 
 
 @pytest.mark.parametrize("by_close", [False, True])
-@pytest.mark.parametrize("reach", [1, 2, 5, 11])
+@pytest.mark.parametrize("reach", [1, 2, 5, 11, 31])
 @pytest.mark.parametrize("grid", [0.5, 0.0])
 @pytest.mark.parametrize("seed", range(3))
 def test_events_equal_their_definitions(
