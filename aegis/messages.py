@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aegis.kernel import ActorRef, Priority, message
+from aegis.kernel.receipt import Reply
 from aegis.orders.instrument import Side
 from aegis.orders.order import Ticket, Trade
 from aegis.orders.portfolio import Position
@@ -31,7 +32,6 @@ __all__ = [
     "ClosePositions",
     "ClosingsReady",
     "Cooled",
-    "Durable",
     "Fingerprint",
     "Follow",
     "Found",
@@ -154,13 +154,6 @@ class OrderChanged:
 
 
 # ── what comes back from the exchange: the Executor's tasks, to the Executor ─────────────────────────────────────
-
-
-@message(Priority.EXECUTION)
-class Durable:
-    """The intent of this order is on disk: now, and not before, it may be sent."""
-
-    order: Approved
 
 
 @message(Priority.EXECUTION)
@@ -289,9 +282,8 @@ class RecordNow:
     """→ Scribe: write this down at once, and say so when it is on disk."""
 
     entries: tuple[Entry, ...]
-    reply_to: ActorRef | None = None
-    reply: object = None
-    """What `reply_to` is told then."""
+    on_disk: Reply | None = None
+    """Is answered then: whoever waits for it goes on with the loop's next turn, whatever waits in mailboxes."""
 
 
 @message(Priority.BACKGROUND)

@@ -36,7 +36,6 @@ from aegis.messages import (
     Approved,
     BarClosed,
     BeginBars,
-    Durable,
     Halt,
     OrderChanged,
     PastBars,
@@ -91,7 +90,7 @@ CAST: Final[tuple[Role, ...]] = (
         "main",
         ESCALATE,
     ),
-    Role("scribe", Scribe, {Durable: ("executor",)}, "main", ESCALATE),
+    Role("scribe", Scribe, {}, "main", ESCALATE),
     Role("janitor", Janitor, {}, "main", ESCALATE),
 )
 """In the order of the flow."""

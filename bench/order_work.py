@@ -29,7 +29,7 @@ from aegis.kernel.bus import Bus
 from aegis.kernel.clock import SystemClock, seeded_random
 from aegis.kernel.process import Child
 from aegis.market.records import received_us
-from aegis.messages import Approved, Durable, Follow, Report, Signal, Updated
+from aegis.messages import Approved, Follow, Report, Signal, Updated
 from aegis.ops.shipped_exchange import ShippedExchange, arguments, attend_exchange
 from aegis.orders.ids import ClientIds
 from aegis.orders.instrument import Instrument, Side, plain
@@ -105,10 +105,9 @@ class TimedExecutor(Executor):
         self._began_ns[approved.client_id] = now_ns()
         await super().execute(approved)
 
-    @on(Durable)
-    async def send(self, durable: Durable) -> None:
-        self._took_ns.append(now_ns() - self._began_ns[durable.order.client_id])
-        await super().send(durable)
+    def _may_leave(self, approved: Approved, now_ns: int) -> bool:
+        self._took_ns.append(now_ns - self._began_ns[approved.client_id])
+        return super()._may_leave(approved, now_ns)
 
 
 @attrs.frozen

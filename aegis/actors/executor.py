@@ -17,12 +17,12 @@ from aegis.actors.order_times import OrderTimes, OrderTimesReport
 from aegis.errors import Refused, Unavailable
 from aegis.kernel import Actor, ActorRef, Level, Priority, on
 from aegis.kernel.bus import Bus
+from aegis.kernel.receipt import Reply
 from aegis.messages import (
     Answered,
     Approved,
     CancelOrders,
     Cooled,
-    Durable,
     Fingerprint,
     Follow,
     Found,
@@ -86,7 +86,7 @@ class ExecutorReport:
 class Executor(Actor):
     """Sends each approved order once, and follows it to its end by reply, by stream and by asking.
 
-    Receives: `Approved`, `Durable`, `CancelOrders`, and from its own tasks the replies and the user stream's events.
+    Receives: `Approved`, `CancelOrders`, and from its own tasks the replies and the user stream's events.
     Sends: `RecordNow` (an intent, before its order leaves), `Record`, and `OrderChanged` to its followers;
         publishes `OrderFilled`.
     Owns: the ledger, the requests in flight and the user stream.
@@ -151,39 +151,40 @@ class Executor(Actor):
 
     @on(Approved)
     async def execute(self, approved: Approved) -> None:
-        """Make the intent durable; `Durable` says when it is."""
+        """Make the intent durable, and have the order wait for that."""
         client_id, ticket = approved.client_id, approved.ticket
         self._times.taken(approved, self.ctx.clock.monotonic_ns())
         self._ledger.intend(Order.intended(client_id, ticket))
         if not ticket.reduce_only:
             self._guards[ticket.symbol, ticket.side] = ticket.stop_price, ticket.target_price
-        self._intents.add(approved, self.ctx.ref)
+        self.ctx.start_soon(self._send, approved, self._intents.add(approved))
 
-    @on(Durable)
-    async def send(self, durable: Durable) -> None:
-        """Send what is on disk: in that order, always."""
-        now_ns, approved = self.ctx.clock.monotonic_ns(), durable.order
+    async def _send(self, approved: Approved, on_disk: Reply) -> None:
+        """The one place from which an order leaves, and what is on disk alone; it is never called twice for one id."""
+        await on_disk.wait()
+        durable_ns = self.ctx.clock.monotonic_ns()
+        self._times.durable(approved, durable_ns)
+        if self._may_leave(approved, durable_ns):
+            placed = await self._venue.place(approved.client_id, approved.ticket)
+            now_ns = self.ctx.clock.monotonic_ns()
+            self._times.answered(approved, durable_ns, placed.sent_ns, now_ns)
+            self._hear(Answered(approved.client_id, placed))
+
+    def _may_leave(self, approved: Approved, now_ns: int) -> bool:
+        """Decide, now that it is on disk, and count it."""
         client_id = approved.client_id
-        self._times.durable(approved, now_ns)
+        is_late = now_ns - approved.created_ns > SEND_AGE_NS_MAX
         if self._intents.settle(client_id):
             self._counts["withdrawn"] += 1
             self._happen(client_id, Happening.REJECTED, "withdrawn: cancelled before it was sent")
-            return
-        is_late = now_ns - approved.created_ns > SEND_AGE_NS_MAX
+            return False
         if is_late and not approved.ticket.reduce_only:
             self._counts["withdrawn"] += 1
             self._cool(client_id, "withdrawn: durable too late")
-            return
+            return False
         self._counts["sent"] += 1
         self._flights[client_id] = Flight(now_ns)
-        self.ctx.start_soon(self._send, approved, now_ns)
-
-    async def _send(self, approved: Approved, durable_ns: int) -> None:
-        """The one place from which an order leaves; it is never called twice for one id."""
-        placed = await self._venue.place(approved.client_id, approved.ticket)
-        now_ns = self.ctx.clock.monotonic_ns()
-        self._times.answered(approved, durable_ns, placed.sent_ns, now_ns)
-        self._hear(Answered(approved.client_id, placed))
+        return True
 
     @on(Answered)
     async def take_answer(self, answered: Answered) -> None:

@@ -6,7 +6,8 @@ from typing import Final
 
 from aegis.actors.delivery import deliver
 from aegis.kernel import ActorRef
-from aegis.messages import Approved, Durable, RecordNow
+from aegis.kernel.receipt import Reply
+from aegis.messages import Approved, RecordNow
 from aegis.store import recovery
 
 __all__ = ["Intents"]
@@ -24,11 +25,12 @@ class Intents:
         self._unsent: dict[str, bool] = {}
         """What is on its way, by client id: whether it was recalled."""
 
-    def add(self, approved: Approved, executor: ActorRef) -> None:
-        """Have one written; the Executor is told `Durable` when it is."""
+    def add(self, approved: Approved) -> Reply:
+        """Have one written; what is returned can be waited for, until it is on disk."""
         self._unsent[approved.client_id] = False
-        entries = (recovery.intended(approved.client_id, approved.ticket),)
-        deliver(self._scribe, RecordNow(entries, executor, Durable(approved)))
+        entries, on_disk = (recovery.intended(approved.client_id, approved.ticket),), Reply()
+        deliver(self._scribe, RecordNow(entries, on_disk))
+        return on_disk
 
     def recall(self) -> frozenset[str]:
         """Have nothing sent of what is on its way; returns the client ids. The journal keeps both: meant, not sent."""
@@ -40,5 +42,5 @@ class Intents:
         return client_id in self._unsent
 
     def settle(self, client_id: str) -> bool:
-        """Take one off its way, as its `Durable` has come; True if it was recalled."""
+        """Take one off its way, as it is on disk; True if it was recalled."""
         return self._unsent.pop(client_id)

@@ -11,10 +11,9 @@ from typing import Final
 import attrs
 import trio
 
-from aegis.actors.delivery import deliver
 from aegis.errors import check
-from aegis.kernel import ActorRef
 from aegis.kernel.cores import beside_the_loop
+from aegis.kernel.receipt import Reply
 from aegis.store.journal import Entry, Journal
 
 __all__ = ["Page", "Pen", "write_down"]
@@ -25,12 +24,11 @@ _GIL_S: Final = 0.0005
 
 @attrs.frozen
 class Page:
-    """Entries that belong together, and who is told what once they are durable."""
+    """Entries that belong together, and who waits for them to be durable."""
 
     entries: tuple[Entry, ...]
     wall_ns: int
-    reply_to: ActorRef | None = None
-    reply: object = None
+    on_disk: Reply | None = None
 
 
 class Pen:
@@ -73,7 +71,7 @@ class Pen:
             nursery.cancel_scope.cancel()
 
     def write(self, page: Page) -> None:
-        """Have a page written; whoever it names is told when it is durable."""
+        """Have a page written; whoever waits for it is told when it is durable."""
         check(not self._is_ended, "nothing is written after the end")
         self._pages.put(page)
 
@@ -137,5 +135,5 @@ def _commit(journal: Journal, pages: list[Page]) -> None:
 
 def _tell(pages: list[Page]) -> None:
     for page in pages:
-        if page.reply_to is not None:
-            deliver(page.reply_to, page.reply)
+        if page.on_disk is not None:
+            page.on_disk.done(None)

@@ -8,8 +8,9 @@ from typing import ClassVar
 import attrs
 
 from aegis.actors.pen import Page, Pen, write_down
-from aegis.kernel import Actor, ActorRef, Level, Priority, message, on
+from aegis.kernel import Actor, Level, Priority, message, on
 from aegis.kernel.clock import is_virtual
+from aegis.kernel.receipt import Reply
 from aegis.messages import Record, RecordNow, Report, Seal
 from aegis.store.journal import Entry, Journal
 
@@ -40,7 +41,7 @@ class Scribe(Actor):
     """Writes events to the journal, durably, off the loop.
 
     Receives: `RecordNow` (an intent: written at once), `Record` (within 5 ms, notes within 50, in groups), `Seal`.
-    Sends: what a `RecordNow` asks for, to whom it says, when its entries are on disk.
+    Sends: nothing; whoever waits for a `RecordNow` is answered when its entries are on disk.
     Owns: the journal and the thread that commits to it.
     When it dies: what it was given is written first, and the engine stops. An engine that cannot write down what it does
         must not do it.
@@ -75,7 +76,7 @@ class Scribe(Actor):
     async def record_now(self, request: RecordNow) -> None:
         """Write it, with whatever waited before it."""
         self._waiting.extend(request.entries)
-        self._write(request.reply_to, request.reply)
+        self._write(request.on_disk)
 
     @on(Record)
     async def record(self, request: Record) -> None:
@@ -112,10 +113,10 @@ class Scribe(Actor):
         journal = self._journal
         return ScribeReport(str(journal.path), journal.events, journal.head.hex())
 
-    def _write(self, reply_to: ActorRef | None = None, reply: object = None) -> None:
+    def _write(self, on_disk: Reply | None = None) -> None:
         entries, self._waiting = self._waiting, []
         self._is_due = False
-        page = Page(tuple(entries), self.ctx.clock.wall_ns(), reply_to, reply)
+        page = Page(tuple(entries), self.ctx.clock.wall_ns(), on_disk)
         if self._pen is not None:
             self._pen.write(page)
             return

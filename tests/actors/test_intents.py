@@ -73,8 +73,8 @@ class Desk:
     async def commit(self) -> str:
         """Let the disk finish the oldest intent it was given; returns the order in it."""
         request = self.scribe.expect(RecordNow)
-        assert request.reply_to is not None
-        request.reply_to.tell(request.reply)
+        assert request.on_disk is not None
+        request.on_disk.done(None)
         await self.kit.settle()
         (entry,) = request.entries
         return str(entry.body["id"])

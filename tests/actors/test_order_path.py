@@ -23,12 +23,12 @@ from aegis.messages import (
     Approved,
     CancelOrders,
     ClosePositions,
-    Durable,
     Fingerprint,
     Follow,
     Halt,
     OrderChanged,
     Reconcile,
+    RecordNow,
     Report,
     Signal,
     StreamBack,
@@ -614,9 +614,9 @@ async def test_reconciler_halts_for_nothing_that_it_saw_once(
 async def test_order_is_not_asked_for_before_it_left(mock_clock: MockClock, tmp_path: Path) -> None:
     """While its intent waits for the disk the exchange cannot know it: that it does not is no proof of anything."""
     async with open_desk(tmp_path / "j.db") as desk:
-        slow = desk.kit.probe("slow-scribe").ref
+        slow = desk.kit.probe("slow-scribe")
         executor = await desk.kit.spawn(
-            Executor, desk.venue, silent_stream, slow, Ledger(), name="waiting"
+            Executor, desk.venue, silent_stream, slow.ref, Ledger(), name="waiting"
         )
         now_ns = round(trio.current_time() * 1e9)
         approved = Approved("aegis-1-9", ticket_of(Side.SELL), 0, now_ns)
@@ -626,7 +626,9 @@ async def test_order_is_not_asked_for_before_it_left(mock_clock: MockClock, tmp_
         await desk.kit.advance(30.0)
         report = await desk.ask(executor, Report())
         assert report.unsettled_orders == {"aegis-1-9"}
-        executor.tell(Durable(approved))
+        on_disk = slow.expect(RecordNow).on_disk
+        assert on_disk is not None
+        on_disk.done(None)
         await desk.kit.settle()
         assert [client_id for client_id, _ in desk.venue.placed] == ["aegis-1-9"]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 import threading
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,24 +13,8 @@ import trio
 
 from aegis.actors.pen import Page, Pen
 from aegis.errors import Broken
-from aegis.kernel import Actor, ActorRef, Priority, message, on, open_system
+from aegis.kernel.receipt import Reply
 from aegis.store.journal import Entry, Journal, read_rows
-
-
-@message(Priority.EXECUTION)
-class Written:
-    number: int
-
-
-class Listener(Actor):
-    """Passes on what it is told."""
-
-    def __init__(self, heard: trio.MemorySendChannel[int]) -> None:
-        self._heard = heard
-
-    @on(Written)
-    async def hear(self, written: Written) -> None:
-        self._heard.send_nowait(written.number)
 
 
 class SlowJournal(Journal):
@@ -50,37 +33,32 @@ class SlowJournal(Journal):
         return super().append(entries, wall_ns)
 
 
-def page(number: int, listener: ActorRef | None = None) -> Page:
-    return Page((Entry("note", {"number": number}),), number, listener, Written(number))
+def page(number: int, on_disk: Reply | None = None) -> Page:
+    return Page((Entry("note", {"number": number}),), number, on_disk)
 
 
 def numbers(path: Path) -> list[int]:
     return [row.decoded()["number"] for row in read_rows(path)]
 
 
-@asynccontextmanager
-async def listening() -> AsyncIterator[tuple[ActorRef, trio.MemoryReceiveChannel[int]]]:
-    tell, heard = trio.open_memory_channel[int](100)
-    async with open_system() as system:
-        yield await system.spawn(Listener, tell), heard
-
-
 async def test_pages_that_come_during_a_commit_share_the_next(tmp_path: Path) -> None:
-    """Whoever is to be told is told of its own commit, and in order."""
+    """Whoever waits is told of its own commit."""
     journal = SlowJournal(tmp_path / "j.db")
     pen = Pen(journal)
-    async with listening() as (listener, heard), trio.open_nursery() as nursery:
+    first, *others = replies = [Reply() for _ in range(4)]
+    async with trio.open_nursery() as nursery:
         nursery.start_soon(pen.run)
-        pen.write(page(1, listener))
+        pen.write(page(1, first))
         await trio.to_thread.run_sync(journal.asked.acquire)
-        for number in (2, 3, 4):
-            pen.write(page(number, listener))
-        with pytest.raises(trio.WouldBlock):
-            heard.receive_nowait()
+        for number, reply in enumerate(others, 2):
+            pen.write(page(number, reply))
+        assert not any(reply.is_set for reply in replies)
         journal.may_finish.release()
-        assert await heard.receive() == 1
+        await first.wait()
+        assert not any(reply.is_set for reply in others)
         journal.may_finish.release()
-        assert [await heard.receive() for _ in range(3)] == [2, 3, 4]
+        for reply in others:
+            await reply.wait()
         await pen.end()
     assert journal.commits == [1, 3]
     journal.close()
@@ -113,10 +91,11 @@ async def test_nobody_keeps_the_gil_for_long_while_it_runs(tmp_path: Path) -> No
     journal = Journal(tmp_path / "j.db")
     pen = Pen(journal)
     before = sys.getswitchinterval()
-    async with trio.open_nursery() as nursery, listening() as (listener, heard):
+    async with trio.open_nursery() as nursery:
         nursery.start_soon(pen.run)
-        pen.write(page(1, listener))
-        await heard.receive()
+        written = Reply()
+        pen.write(page(1, written))
+        await written.wait()
         assert sys.getswitchinterval() == pytest.approx(0.0005)
         await pen.end()
     assert sys.getswitchinterval() == before
@@ -134,21 +113,19 @@ async def test_nobody_is_told_of_a_commit_that_failed(tmp_path: Path) -> None:
 
     journal = FullDisk(tmp_path / "j.db")
     pen = Pen(journal)
-    async with listening() as (listener, heard):
-        with pytest.RaisesGroup(
-            pytest.RaisesExc(Broken, match="could not be written"), flatten_subgroups=True
-        ):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(pen.run)
-                for number in (1, 2, 3):
-                    pen.write(page(number, listener))
-                    await trio.to_thread.run_sync(journal.asked.acquire)
-                    journal.may_finish.release()
-                    if number == 1:
-                        assert await heard.receive() == 1
-                    else:
-                        await trio.sleep_forever()
-        with pytest.raises(trio.WouldBlock):
-            heard.receive_nowait()
+    written, failed, behind = Reply(), Reply(), Reply()
+    with pytest.RaisesGroup(
+        pytest.RaisesExc(Broken, match="could not be written"), flatten_subgroups=True
+    ):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pen.run)
+            for number, reply in ((1, written), (2, failed)):
+                pen.write(page(number, reply))
+                await trio.to_thread.run_sync(journal.asked.acquire)
+                if number == 2:
+                    pen.write(page(3, behind))
+                journal.may_finish.release()
+                await reply.wait()
+    assert (written.is_set, failed.is_set, behind.is_set) == (True, False, False)
     journal.close()
     assert numbers(tmp_path / "j.db") == [1]
