@@ -134,6 +134,8 @@ class Approved:
     ticket: Ticket
     caused_us: int
     created_ns: int
+    on_disk: Reply
+    """Is answered when the journal holds the intent: before that not a byte of the order leaves."""
 
 
 @message(Priority.EXECUTION)

@@ -64,12 +64,17 @@ CAST: Final[tuple[Role, ...]] = (
     Role("feed", Feed, {}, "main; its worker is a process of its own", Restart(5, within=60.0)),
     Role("brain", Brain, {Signal: ("gate",), BarClosed: ("strategist",)}, "main", ESCALATE),
     Role("strategist", Strategist, {Signal: ("gate",)}, "main", strategist_policy(symbols=1)),
-    Role("gate", Gate, {Approved: ("executor",), Record: ("scribe",)}, "main", ESCALATE),
+    Role(
+        "gate",
+        Gate,
+        {RecordNow: ("scribe",), Record: ("scribe",), Approved: ("executor",)},
+        "main",
+        ESCALATE,
+    ),
     Role(
         "executor",
         Executor,
         {
-            RecordNow: ("scribe",),
             Record: ("scribe",),
             OrderChanged: ("gate", "brain", "strategist"),
         },

@@ -17,7 +17,6 @@ from aegis.actors.order_times import OrderTimes, OrderTimesReport
 from aegis.errors import Refused, Unavailable
 from aegis.kernel import Actor, ActorRef, Level, Priority, on
 from aegis.kernel.bus import Bus
-from aegis.kernel.receipt import Reply
 from aegis.messages import (
     Answered,
     Approved,
@@ -87,8 +86,7 @@ class Executor(Actor):
     """Sends each approved order once, and follows it to its end by reply, by stream and by asking.
 
     Receives: `Approved`, `CancelOrders`, and from its own tasks the replies and the user stream's events.
-    Sends: `RecordNow` (an intent, before its order leaves), `Record`, and `OrderChanged` to its followers;
-        publishes `OrderFilled`.
+    Sends: `Record`, and `OrderChanged` to its followers; publishes `OrderFilled`.
     Owns: the ledger, the requests in flight and the user stream.
     When it dies: the engine stops, and the next start finds every order that may exist in the journal.
     """
@@ -111,7 +109,7 @@ class Executor(Actor):
         self._scribe = scribe
         self._ledger = ledger
         self._bus = bus or Bus()
-        self._intents = Intents(scribe)
+        self._intents = Intents()
         self._followers: list[ActorRef] = []
         self._flights: dict[str, Flight] = {}
         self._guards = {
@@ -151,17 +149,18 @@ class Executor(Actor):
 
     @on(Approved)
     async def execute(self, approved: Approved) -> None:
-        """Make the intent durable, and have the order wait for that."""
+        """Take the order up, and have it wait until its intent is on disk."""
         client_id, ticket = approved.client_id, approved.ticket
         self._times.taken(approved, self.ctx.clock.monotonic_ns())
         self._ledger.intend(Order.intended(client_id, ticket))
         if not ticket.reduce_only:
             self._guards[ticket.symbol, ticket.side] = ticket.stop_price, ticket.target_price
-        self.ctx.start_soon(self._send, approved, self._intents.add(approved))
+        self._intents.add(client_id)
+        self.ctx.start_soon(self._send, approved)
 
-    async def _send(self, approved: Approved, on_disk: Reply) -> None:
+    async def _send(self, approved: Approved) -> None:
         """The one place from which an order leaves, and what is on disk alone; it is never called twice for one id."""
-        await on_disk.wait()
+        await approved.on_disk.wait()
         durable_ns = self.ctx.clock.monotonic_ns()
         self._times.durable(approved, durable_ns)
         if self._may_leave(approved, durable_ns):

@@ -12,7 +12,17 @@ import attrs
 from aegis.actors.delivery import deliver
 from aegis.kernel import Actor, ActorRef, Level, Priority, on
 from aegis.kernel.bus import Bus
-from aegis.messages import Approved, ClosePositions, Halt, OrderChanged, Record, Report, Signal
+from aegis.kernel.receipt import Reply
+from aegis.messages import (
+    Approved,
+    ClosePositions,
+    Halt,
+    OrderChanged,
+    Record,
+    RecordNow,
+    Report,
+    Signal,
+)
 from aegis.orders.exposure import Exposure
 from aegis.orders.ids import ClientIds
 from aegis.orders.instrument import Instrument
@@ -25,6 +35,7 @@ from aegis.orders.limits import (
     judge,
 )
 from aegis.orders.order import Ticket
+from aegis.store import recovery
 from aegis.store.journal import Entry
 from aegis.topics import OrderRequest
 
@@ -47,7 +58,8 @@ class Gate(Actor):
     """Judges signals by the limits; the only place where a ticket gets an order id.
 
     Receives: `Signal`, `OrderChanged`, `Halt`, `ClosePositions`.
-    Sends: `Approved` to the Executor, `Record` (each verdict) to the Scribe; publishes `OrderRequest`.
+    Sends: `RecordNow` (an intent) and `Record` (any other verdict) to the Scribe, `Approved` to the Executor; publishes
+        `OrderRequest`.
     Owns: the exposure, its own reservations included, and the ids of this run's orders.
     When it dies: the engine stops; nothing is ordered unjudged.
     """
@@ -126,11 +138,14 @@ class Gate(Actor):
         return judge(wish, instrument, self._exposure, self._limits)
 
     def _approve(self, ticket: Ticket, caused_us: int, created_ns: int) -> str:
-        """Reserve first, then send: the exposure is never too low, not even for a moment."""
-        client_id = self._ids.next()
+        """Reserve first, then send: the exposure is never too low, not even for a moment.
+
+        The disk takes longest, so it comes first; the Executor takes the order up meanwhile.
+        """
+        client_id, on_disk = self._ids.next(), Reply()
         self._exposure.reserve(ticket.symbol, client_id, ticket.quantity * ticket.side.sign)
-        approved = Approved(client_id, ticket, caused_us, created_ns)
-        deliver(self._executor, approved)
+        deliver(self._scribe, RecordNow((recovery.intended(client_id, ticket),), on_disk))
+        deliver(self._executor, Approved(client_id, ticket, caused_us, created_ns, on_disk))
         self._bus.publish(OrderRequest(client_id, ticket))
         return client_id
 

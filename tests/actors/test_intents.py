@@ -13,7 +13,8 @@ from trio.testing import MockClock
 from aegis.actors.executor import Executor
 from aegis.kernel import ActorRef
 from aegis.kernel.kit import Kit, Probe, open_kit
-from aegis.messages import Approved, CancelOrders, Record, RecordNow
+from aegis.kernel.receipt import Reply
+from aegis.messages import Approved, CancelOrders, Record
 from aegis.orders.instrument import Side
 from aegis.orders.ledger import Ledger
 from aegis.orders.order import Ticket
@@ -64,20 +65,20 @@ class Desk:
     ledger: Ledger
     executor: ActorRef
     scribe: Probe
+    waiting: list[Approved] = attrs.Factory(list)
 
     async def approve(self, *numbers: int) -> None:
         for number in numbers:
-            self.executor.tell(approved(number))
+            self.waiting.append(approved(number))
+            self.executor.tell(self.waiting[-1])
         await self.kit.settle()
 
     async def commit(self) -> str:
         """Let the disk finish the oldest intent it was given; returns the order in it."""
-        request = self.scribe.expect(RecordNow)
-        assert request.on_disk is not None
-        request.on_disk.done(None)
+        order = self.waiting.pop(0)
+        order.on_disk.done(None)
         await self.kit.settle()
-        (entry,) = request.entries
-        return str(entry.body["id"])
+        return order.client_id
 
     def states(self) -> list[OrderState]:
         return [order.state for order in self.ledger.orders.values()]
@@ -96,7 +97,7 @@ def approved(number: int) -> Approved:
         checks=(),
         data_age_us=0,
     )
-    return Approved(f"aegis-1-{number}", ticket, 0, round(trio.current_time() * 1e9))
+    return Approved(f"aegis-1-{number}", ticket, 0, round(trio.current_time() * 1e9), Reply())
 
 
 async def silent_stream(_hear: Callable[[object], None]) -> None:
@@ -117,7 +118,7 @@ def ids(*numbers: int) -> list[str]:
 
 
 async def test_order_leaves_once_its_own_intent_is_durable(mock_clock: MockClock) -> None:
-    """Not with the first of those that a bar brings, and each intent is handed on at once."""
+    """Not with the first of those that a bar brings."""
     async with open_desk() as desk:
         await desk.approve(1, 2, 3)
         assert desk.venue.placed == []

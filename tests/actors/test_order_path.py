@@ -19,6 +19,7 @@ from aegis.actors.scribe import Scribe
 from aegis.errors import Unavailable
 from aegis.kernel import ActorRef
 from aegis.kernel.kit import Kit, Probe, open_kit
+from aegis.kernel.receipt import Reply
 from aegis.messages import (
     Approved,
     CancelOrders,
@@ -143,23 +144,8 @@ class Desk:
     follower: Probe
     path: Path
 
-    def signal(self, number: int = 1, side: Side | None = Side.BUY, **more: Any) -> Signal:
-        now_ns = round(trio.current_time() * 1e9)
-        fields = {
-            "signal_id": number,
-            "symbol": "BTCUSDT",
-            "side": side,
-            "price": 50_000.0,
-            "stop": 49_000.0 if side is not Side.SELL else 51_000.0,
-            "reason": "bos",
-            "event_ns": 0,
-            "caused_us": (now_ns // 1000) & 0xFFFFFFFF,
-            "created_ns": now_ns,
-        }
-        return Signal(**{**fields, **more})
-
     async def propose(self, *args: Any, **more: Any) -> None:
-        self.gate.tell(self.signal(*args, **more))
+        self.gate.tell(signal_of(*args, **more))
         await self.kit.settle()
 
     async def fill(self, number: int, quantity: str = "0.020", trade_id: int = 1) -> None:
@@ -196,6 +182,22 @@ class Desk:
         await self.kit.advance(0.01)
         (order,) = recovery.fold(read_rows(self.path)).orders.values()
         return order.state
+
+
+def signal_of(number: int = 1, side: Side | None = Side.BUY, **more: Any) -> Signal:
+    now_ns = round(trio.current_time() * 1e9)
+    fields = {
+        "signal_id": number,
+        "symbol": "BTCUSDT",
+        "side": side,
+        "price": 50_000.0,
+        "stop": 49_000.0 if side is not Side.SELL else 51_000.0,
+        "reason": "bos",
+        "event_ns": 0,
+        "caused_us": (now_ns // 1000) & 0xFFFFFFFF,
+        "created_ns": now_ns,
+    }
+    return Signal(**{**fields, **more})
 
 
 def ticket_of(side: Side) -> Ticket:
@@ -383,13 +385,36 @@ async def test_order_is_asked_for_when_the_stream_is_back(
         assert await desk.state() is OrderState.CANCELLED
 
 
+async def test_intent_is_on_its_way_to_the_disk_when_the_executor_hears_of_the_order(
+    mock_clock: MockClock,
+) -> None:
+    """The disk takes longest, so nobody else comes before it; the order waits for just that entry."""
+    async with open_kit() as kit:
+        scribe, executor = kit.probe("scribe"), kit.probe("executor")
+        gate = await kit.spawn(
+            Gate,
+            executor.ref,
+            scribe.ref,
+            instruments={"BTCUSDT": BTC},
+            limits=Limits(),
+            ids=ClientIds(1),
+        )
+        gate.tell(signal_of(1))
+        await kit.settle()
+        written, approved = scribe.expect(RecordNow), executor.expect(Approved)
+        assert written.entries == (recovery.intended(approved.client_id, approved.ticket),)
+        assert written.on_disk is approved.on_disk
+
+
 async def test_order_whose_intent_was_durable_too_late_is_withdrawn(
     mock_clock: MockClock, tmp_path: Path
 ) -> None:
     """An entry that waited for the disk is stale: it is not sent, and its symbol rests like after any other failure."""
     async with open_desk(tmp_path / "j.db") as desk:
         long_ago = round(trio.current_time() * 1e9) - 2_000_000_000
-        desk.executor.tell(Approved("aegis-1-9", ticket_of(Side.BUY), 0, long_ago))
+        ticket, on_disk = ticket_of(Side.BUY), Reply()
+        desk.scribe.tell(RecordNow((recovery.intended("aegis-1-9", ticket),), on_disk))
+        desk.executor.tell(Approved("aegis-1-9", ticket, 0, long_ago, on_disk))
         await desk.kit.settle()
         report = await desk.report()
         assert (desk.venue.placed, report.withdrawn) == ([], 1)
@@ -489,7 +514,7 @@ async def test_gate_lets_a_newer_signal_take_the_place_of_one_that_waits(
     """Of two signals for one symbol that wait, the newer is judged; an exit never yields to an entry."""
     async with open_desk(tmp_path / "j.db") as desk:
         for number, side in enumerate((Side.BUY, Side.SELL, None, Side.BUY), 1):
-            desk.gate.tell(desk.signal(number, side))
+            desk.gate.tell(signal_of(number, side))
         await desk.kit.settle()
         verdicts = await desk.verdicts()
         assert (verdicts.approved, verdicts.refused) == (1, 1)
@@ -614,20 +639,12 @@ async def test_reconciler_halts_for_nothing_that_it_saw_once(
 async def test_order_is_not_asked_for_before_it_left(mock_clock: MockClock, tmp_path: Path) -> None:
     """While its intent waits for the disk the exchange cannot know it: that it does not is no proof of anything."""
     async with open_desk(tmp_path / "j.db") as desk:
-        slow = desk.kit.probe("slow-scribe")
-        executor = await desk.kit.spawn(
-            Executor, desk.venue, silent_stream, slow.ref, Ledger(), name="waiting"
-        )
-        now_ns = round(trio.current_time() * 1e9)
-        approved = Approved("aegis-1-9", ticket_of(Side.SELL), 0, now_ns)
-        executor.tell(approved)
+        now_ns, on_disk = round(trio.current_time() * 1e9), Reply()
+        desk.executor.tell(Approved("aegis-1-9", ticket_of(Side.SELL), 0, now_ns, on_disk))
         await desk.kit.advance(1.0)
-        executor.tell(StreamBack())
+        desk.executor.tell(StreamBack())
         await desk.kit.advance(30.0)
-        report = await desk.ask(executor, Report())
-        assert report.unsettled_orders == {"aegis-1-9"}
-        on_disk = slow.expect(RecordNow).on_disk
-        assert on_disk is not None
+        assert (await desk.report()).unsettled_orders == {"aegis-1-9"}
         on_disk.done(None)
         await desk.kit.settle()
         assert [client_id for client_id, _ in desk.venue.placed] == ["aegis-1-9"]
