@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 
 import attrs
+import structlog
 
 from aegis.actors.brain import Brain
 from aegis.actors.executor import Executor
@@ -47,6 +48,8 @@ from aegis.venue.port import AccountView
 
 __all__ = ["Parts", "start"]
 
+_log = structlog.get_logger(__name__)
+
 
 @attrs.frozen
 class Parts:
@@ -81,6 +84,8 @@ async def start(system: System, parts: Parts) -> Cast:
     )
     await scribe.send(Record(opening))
     parts.ledger.adopt(account.wallet, account.positions, at_ms)
+    for symbol in sorted(parts.ledger.foreign):
+        _log.warning("position_not_guarded", symbol=symbol, why="no order of this journal made it")
     backoff = Backoff(seeded_random("user stream"))
     listen = partial(listen_to_account, parts.streams_url, rest.open_listen_key, backoff)
     executor = await _spawn(

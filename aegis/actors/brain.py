@@ -282,12 +282,13 @@ class Brain(Actor):
         index = self._index.get(changed.symbol)
         if index is None:
             return
-        if changed.stop_price is None:
-            await self._obey(commands.disarm_stop(index))
-        else:
+        # A journal of before such prices were refused may hold one that nothing can reach: it guards nothing.
+        stop, target = float(changed.stop_price or 0), float(changed.target_price or 0)
+        if stop > 0.0:
             side = Side.of(changed.position.quantity).sign
-            target = None if changed.target_price is None else float(changed.target_price)
-            await self._obey(commands.arm_stop(index, side, float(changed.stop_price), target))
+            await self._obey(commands.arm_stop(index, side, stop, target if target > 0.0 else None))
+        else:
+            await self._obey(commands.disarm_stop(index))
 
     @on(BeginBars)
     async def begin_bars(self, begin: BeginBars) -> None:

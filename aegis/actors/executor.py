@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from decimal import Decimal
 from typing import Any, ClassVar, Final
 
-import attrs
 import structlog
 
 from aegis.actors.delivery import deliver
+from aegis.actors.executor_report import ExecutorReport
 from aegis.actors.flight import ASK_S, ASK_S_MAX, Flight
 from aegis.actors.inquiry import inquire
 from aegis.actors.intents import Intents
-from aegis.actors.order_times import OrderTimes, OrderTimesReport
+from aegis.actors.order_times import OrderTimes
 from aegis.errors import Refused, Unavailable
 from aegis.kernel import Actor, ActorRef, Level, Priority, on
 from aegis.kernel.bus import Bus
@@ -37,7 +36,6 @@ from aegis.messages import (
 from aegis.orders.instrument import Side
 from aegis.orders.ledger import Ledger
 from aegis.orders.order import Order, Trade
-from aegis.orders.portfolio import Position
 from aegis.orders.states import UNSETTLED, Happening, OrderState
 from aegis.store import recovery
 from aegis.store.journal import Entry
@@ -57,29 +55,6 @@ COOL_S: Final = 0.5
 SWEEP_S: Final = 1.0
 
 _log = structlog.get_logger(__name__)
-
-
-@attrs.frozen
-class ExecutorReport:
-    """Orders and money so far."""
-
-    sent: int
-    accepted: int
-    refused: int
-    unknown: int
-    cancelled: int
-    withdrawn: int
-    open_orders: frozenset[str]
-    """Client ids of the orders that may still fill."""
-    unsettled_orders: frozenset[str]
-    """Those of them that the exchange may never have seen."""
-    fills: int
-    first_fill_ns: int | None
-    wallet: Decimal
-    realised: Decimal
-    fees: Decimal
-    positions: dict[str, Position]
-    times: OrderTimesReport
 
 
 class Executor(Actor):
@@ -115,7 +90,7 @@ class Executor(Actor):
         self._guards = {
             (order.symbol, order.side): (order.stop_price, order.target_price)
             for order in ledger.orders.values()
-            if not order.reduce_only
+            if not order.reduce_only and (order.is_open or order.filled)
         }
         """Stop and target of a position of a symbol and side: what its last entry said, in an earlier run too."""
         self._counts = dict.fromkeys(
@@ -355,6 +330,7 @@ class Executor(Actor):
             wallet=portfolio.wallet,
             realised=portfolio.realised,
             fees=portfolio.fees,
+            other_fees=dict(portfolio.other_fees),
             positions=portfolio.open_positions(),
             times=self._times.report(),
         )
@@ -387,7 +363,8 @@ class Executor(Actor):
     def _change(self, client_id: str, symbol: str) -> OrderChanged:
         position = self._ledger.portfolio.position(symbol)
         held = position.quantity
-        guard = self._guards.get((symbol, Side.of(held))) if held else None
+        is_ours = bool(held) and symbol not in self._ledger.foreign
+        guard = self._guards.get((symbol, Side.of(held))) if is_ours else None
         stop_price, target_price = guard or (None, None)
         return OrderChanged(
             client_id=client_id,

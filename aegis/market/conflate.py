@@ -2,8 +2,9 @@
 
 A window covers `[start, start + length)` of exchange time, with starts at multiples of its length. It closes with the symbol's
 first tick at or after its end, or by `flush`. A record has the last quote, and all that the window's trades say to a bar: bars
-made of the windows inside an interval are the bars made of the ticks. A tick before its symbol's window is late: counted and
-dropped, as in `aegis.market.bars`. A GAP marks the window that forms, and the one with the next trade, as broken. A MARK is nothing that a window holds.
+made of the windows inside an interval are the bars made of the ticks, but for trades that came when a quote had closed their window
+already (the exchange says of a quote when it was sent, and of a trade when it was made, which is earlier). Such a trade counts in
+the window that forms: none is lost. A quote before its symbol's window is late: counted and dropped. A GAP marks the window that forms, and the one with the next trade, as broken. A MARK is nothing that a window holds.
 
 With a length of 0 conflation is off: every good tick is a window of its own, in order of arrival.
 """
@@ -55,6 +56,7 @@ WINDOW: Final = np.dtype(
         ("gap", "<i8"),  # FLAG_BROKEN from a GAP to the next trade
         ("late", "<i8"),
         ("bad", "<i8"),
+        ("trade_ns", "<i8"),  # newest event time of a trade
         ("forming", CONFLATED),
     ],
     align=True,
@@ -66,6 +68,8 @@ def begin_window(window: Any, event_ns: int, length_ns: int) -> None:
     """Open the window that an event belongs to."""
     forming = window.forming
     start_ns = event_ns - event_ns % length_ns if length_ns > 0 else event_ns
+    if length_ns > 0:
+        start_ns = max(start_ns, forming.trades.start_ns)  # what was closed is not opened again
     window.end_ns = start_ns + length_ns
     forming.event_ns = event_ns
     forming.quotes = 0
@@ -76,7 +80,6 @@ def begin_window(window: Any, event_ns: int, length_ns: int) -> None:
 def merge_tick(window: Any, tick: Any) -> None:
     """Take a tick into the window that forms."""
     forming = window.forming
-    is_newest = tick.event_ns >= forming.event_ns
     if tick.kind == _QUOTE:
         forming.bid = tick.bid
         forming.ask = tick.ask
@@ -88,7 +91,9 @@ def merge_tick(window: Any, tick: Any) -> None:
         if bar.trades == 0:
             open_bar(bar, bar.start_ns, tick.bid, bar.flags | window.gap)
             window.gap = 0
+        is_newest = tick.event_ns >= window.trade_ns
         merge_trade(bar, tick.bid, tick.ask_size, tick.bid_size, is_newest)
+        window.trade_ns = max(window.trade_ns, tick.event_ns)
     forming.event_ns = max(forming.event_ns, tick.event_ns)
     forming.recv_us = tick.recv_us
     window.ticks += 1
@@ -107,7 +112,7 @@ def admits(window: Any, tick: Any, length_ns: int) -> bool:
     if not ((is_quote and quote_holds(tick)) or (is_trade and trade_holds(tick))):
         window.bad += 1
         return False
-    if length_ns > 0 and tick.event_ns < window.forming.trades.start_ns:
+    if is_quote and length_ns > 0 and tick.event_ns < window.forming.trades.start_ns:
         window.late += 1
         return False
     return True
@@ -176,7 +181,7 @@ def flush_windows(windows: Any, now_ns: int, closed: Any) -> int:
 
     Args:
         windows: see `conflate`.
-        now_ns: what comes late for a window that was flushed does not open it again.
+        now_ns: what comes late for a window that was flushed counts in the next.
         closed: a CONFLATED array with room for a record a symbol.
 
     Returns:

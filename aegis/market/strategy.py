@@ -22,6 +22,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     ClassVar,
+    Final,
     Generic,
     Literal,
     Self,
@@ -31,7 +32,7 @@ from typing import (
 )
 
 import attrs
-from attrs.validators import in_
+from attrs.validators import in_, instance_of, max_len
 
 if TYPE_CHECKING:
     from aegis.market.view import View
@@ -40,25 +41,28 @@ __all__ = ["NoParameters", "Proposal", "Strategy"]
 
 P = TypeVar("P")
 
+REASON_MAX: Final = 200
+"""Characters: it is written down with every verdict."""
+
 
 @attrs.frozen
 class Proposal:
     """What a strategy wants: to hold a side of its symbol, or (`side` 0) to hold nothing.
 
-    Raises a `ValueError` where the side is none. A stop that is not a number, as before the ATR is warm, is no mistake:
+    Raises a `ValueError` where the side is none or the reason too long, a `TypeError` where that is no text. A stop that is not a number, as before the ATR is warm, is no mistake:
     the entry is withheld, and counted, because it could not be guarded.
 
     Attributes:
         side: +1 long, -1 short, 0 neither.
         stop: where the position is given up, for an entry.
         target: where it takes its profit, if anywhere.
-        reason: a few words for the journal.
+        reason: a few words for the journal, at most REASON_MAX characters.
     """
 
     side: Literal[1, -1, 0] = attrs.field(validator=in_((1, -1, 0)))
     stop: float = attrs.field(default=math.nan, converter=float)
     target: float | None = attrs.field(default=None, converter=attrs.converters.optional(float))
-    reason: str = ""
+    reason: str = attrs.field(default="", validator=[instance_of(str), max_len(REASON_MAX)])
 
     @classmethod
     def entry(

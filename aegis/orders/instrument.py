@@ -76,6 +76,10 @@ class Instrument:
         ticks = ((price - self.min_price) / self.tick_size).to_integral_value(rounding)
         return self.min_price + ticks * self.tick_size
 
+    def has_price(self, price: Decimal) -> bool:
+        """Whether anything can be traded at a price; a venue without a highest one says 0."""
+        return price > ZERO and self.min_price <= price <= (self.max_price or price)
+
     @classmethod
     def from_exchange_info(cls, row: Mapping[str, Any]) -> Instrument:
         """Read one row of exchangeInfo's `symbols`.

@@ -13,6 +13,7 @@ from decimal import Decimal
 import attrs
 
 from aegis.errors import check
+from aegis.orders.instrument import Side
 from aegis.orders.order import Order, Trade
 from aegis.orders.portfolio import Portfolio, Position
 from aegis.orders.states import Happening
@@ -28,12 +29,26 @@ class Ledger:
 
     orders: dict[str, Order] = attrs.Factory(dict)
     portfolio: Portfolio = attrs.Factory(Portfolio)
+    foreign: set[str] = attrs.field(factory=set, eq=False)
+    """Symbols with a position that was adopted and that our own orders cannot have made: nobody but its maker knows its stop."""
     _open: dict[str, Order] = attrs.field(factory=dict, init=False, eq=False)
     """Those that may still fill: asked for each second, beside all that there ever were."""
 
     def adopt(self, wallet: Decimal, positions: Mapping[str, Position], at_ms: int) -> None:
         """Take the account as the exchange shows it: at the start of a run, before any trade of it."""
+        self.foreign = {
+            symbol
+            for symbol, position in positions.items()
+            if abs(position.quantity) > self._made(symbol, Side.of(position.quantity))
+        }
         self.portfolio.adopt(wallet, positions, at_ms)
+
+    def _made(self, symbol: str, side: Side) -> Decimal:
+        """How much of a position our own orders can have made: what is booked, and what may have filled unheard."""
+        booked = self.portfolio.position(symbol).quantity * side.sign
+        ours = ZERO if symbol in self.foreign else max(booked, ZERO)
+        orders = (each for each in self.open_orders() if (each.symbol, each.side) == (symbol, side))
+        return ours + sum((each.remaining for each in orders), ZERO)
 
     def intend(self, order: Order) -> None:
         """Add an order that is about to be sent."""
@@ -49,8 +64,11 @@ class Ledger:
 
     def traded(self, trade: Trade) -> bool:
         """Book a trade, whoever's order it was (a liquidation has no order of ours); False when seen before."""
+        before = self.portfolio.position(trade.symbol).quantity
         if not self.portfolio.book(trade):
             return False
+        if before * self.portfolio.position(trade.symbol).quantity <= 0:
+            self.foreign.discard(trade.symbol)  # it is closed, or turned: what is there now is ours
         order = self.orders.get(trade.client_id)
         if order is not None:
             self._put(order.traded(trade))

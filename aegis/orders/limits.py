@@ -38,6 +38,7 @@ class Reason(Enum):
     MAX_GROSS = "max_gross"
     STOP_ON_WRONG_SIDE = "stop_on_wrong_side"
     TARGET_ON_WRONG_SIDE = "target_on_wrong_side"
+    NO_SUCH_PRICE = "no_such_price"
 
 
 @attrs.frozen
@@ -113,10 +114,10 @@ def _judge_entry(
     if held * side.sign > 0:
         return Refusal(Reason.POSITION_HELD, f"{plain_side(held)} {wish.symbol} is held already")
     checks.append("position_held")
-    misplaced = _misplaced(wish, side)
+    misplaced = _misplaced(wish, side, instrument)
     if misplaced is not None:
         return misplaced
-    checks += ["stop_side", "target_side"]
+    checks += ["stop_side", "target_side", "prices"]
     entry = instrument.whole_quantity(limits.order_notional / wish.price)
     if entry * wish.price < instrument.min_notional:
         return Refusal(Reason.DUST, f"{entry} of {wish.symbol} is below the minimum notional")
@@ -151,12 +152,15 @@ def _judge_entry(
     )
 
 
-def _misplaced(wish: Wish, side: Side) -> Refusal | None:
-    """A stop that is not on the losing side of the price, or a target that is not on the winning one."""
+def _misplaced(wish: Wish, side: Side, instrument: Instrument) -> Refusal | None:
+    """A stop that is not on the losing side of the price, a target that is not on the winning one, or none that can be reached."""
     if wish.stop_price is not None and (wish.price - wish.stop_price) * side.sign <= 0:
         return Refusal(Reason.STOP_ON_WRONG_SIDE, f"stop {wish.stop_price} at {wish.price}")
     if wish.target_price is not None and (wish.target_price - wish.price) * side.sign <= 0:
         return Refusal(Reason.TARGET_ON_WRONG_SIDE, f"target {wish.target_price} at {wish.price}")
+    for price in (wish.stop_price, wish.target_price):
+        if price is not None and not instrument.has_price(price):
+            return Refusal(Reason.NO_SUCH_PRICE, f"{price} of {wish.symbol} cannot be reached")
     return None
 
 

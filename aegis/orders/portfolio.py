@@ -54,6 +54,8 @@ class Portfolio:
     """The balance before unrealised profit."""
     realised: Decimal = ZERO
     fees: Decimal = ZERO
+    other_fees: dict[str, Decimal] = attrs.Factory(dict)
+    """Those that were paid in another asset than the symbol's quote (BNB, for the discount), by asset: from another wallet."""
     positions: dict[str, Position] = attrs.Factory(dict)
     adopted_ms: int = -1
     """Exchange time of the account as it was adopted: earlier trades are in it already."""
@@ -74,14 +76,20 @@ class Portfolio:
         after, realised = before.after(trade.signed_quantity, trade.price)
         self.positions[trade.symbol] = after
         self.realised += realised
-        self.fees += trade.fee
-        self.wallet += realised - trade.fee
+        self.wallet += realised
+        if trade.symbol.endswith(trade.fee_asset):
+            self.fees += trade.fee
+            self.wallet -= trade.fee
+        else:
+            paid = self.other_fees.get(trade.fee_asset, ZERO)
+            self.other_fees[trade.fee_asset] = paid + trade.fee
         return True
 
     def adopt(self, wallet: Decimal, positions: Mapping[str, Position], at_ms: int) -> None:
         """Begin anew with the account as the exchange shows it at a moment; profit and fees count from here."""
         self.wallet, self.positions, self.adopted_ms = wallet, dict(positions), at_ms
         self.realised = self.fees = ZERO
+        self.other_fees.clear()
         self.booked.clear()
 
     def position(self, symbol: str) -> Position:

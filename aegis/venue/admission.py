@@ -10,7 +10,7 @@ The lane and the slow path ask the same compiled function, `admit`, about the sa
    brought as much: the newcomer has everything from its first event on, the old one everything before. From there on
    the series takes whichever comes first.
 3. **Ids.** One that was seen is a DUPLICATE. A lower one that was not is late and let in: a frame that went the slow
-   way. A lower one with a newer time than all before says that the exchange has begun its ids anew: it is let in
+   way. Not so with quotes: the newest is the truth, and an older one would undo it. A lower one with a newer time than all before says that the exchange has begun its ids anew: it is let in
    behind a GAP, so that no series is silent for ever. A hole in the ids of aggTrade is a GAP as well.
 4. **Price.** A price that differs from the one before by more than `jump_sigmas` standard deviations of such
    differences is an OUTLIER: it is kept out until `jump_confirmations` in a row agree on the new level, which is then
@@ -129,6 +129,7 @@ _TABLE_BYTES: Final = _TABLE.itemsize
 _ROW_BYTES: Final = _SERIES.itemsize
 _ADMITTED, _BEHIND_GAP, _DUPLICATE, _SHADOWED, _FUTURE, _OUTLIER = map(int, Verdict)
 _OPEN, _APART, _BROKEN = map(int, Standing)
+_QUOTES: Final = int(Series.QUOTES)
 _AGGREGATES: Final = int(Series.AGGREGATES)
 _QUOTE: Final = int(TickKind.QUOTE)
 
@@ -269,7 +270,8 @@ def admit(
     if is_newcomer and _is_shadowed(row, number):
         return _SHADOWED
     is_known = 0 < number <= row.recent[0] and tick.event_ns <= row.event_ns
-    verdict = _DUPLICATE if is_known and _is_seen(row, number) else _ADMITTED
+    is_over = is_known and (series == _QUOTES or _is_seen(row, number))
+    verdict = _DUPLICATE if is_over else _ADMITTED
     price = (tick.bid + tick.ask) / 2 if tick.kind == _QUOTE else tick.bid
     if verdict == _ADMITTED and _is_outlier(head, row, price, final):
         verdict = _OUTLIER

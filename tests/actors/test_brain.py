@@ -168,6 +168,15 @@ async def test_brain_watches_the_stop_of_a_position(mock_clock: MockClock) -> No
         assert stage.gate.expect(Signal).side is None
 
 
+async def test_brain_lives_with_a_stop_that_nothing_can_reach(mock_clock: MockClock) -> None:
+    """A journal of before such stops were refused may hold one: it guards nothing, and ends nothing."""
+    async with open_stage() as stage:
+        await stage.tell(opened(Side.BUY, "0.00"))
+        await stage.feed(quote(0.1, 0.2))
+        stage.gate.expect_none()
+        assert stage.brain.alive
+
+
 async def test_brain_forgets_the_stop_of_a_position_that_is_gone(mock_clock: MockClock) -> None:
     """A flat symbol has nothing to give up."""
     async with open_stage() as stage:

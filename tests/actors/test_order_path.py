@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -708,6 +709,26 @@ async def test_position_keeps_its_stop_while_its_reversal_is_refused(
             last = desk.follower.expect(OrderChanged)
         assert last is not None
         assert last.stop_price == Decimal(49_000)
+
+
+@pytest.mark.parametrize(
+    ("end", "stop"), [(Happening.REJECTED, None), (None, Decimal(49_000))], ids=["refused", "open"]
+)
+async def test_stop_of_an_earlier_run_guards_what_its_order_may_have_made(
+    mock_clock: MockClock, tmp_path: Path, end: Happening | None, stop: Decimal | None
+) -> None:
+    """A position that was made by hand is not sold at the stop of an order that the exchange never took."""
+    ledger, stopped_at = Ledger(), Decimal(49_000)
+    quantity = Decimal("0.020")
+    ledger.intend(Order("aegis-1-1", "BTCUSDT", Side.BUY, quantity, False, stop_price=stopped_at))
+    if end is not None:
+        ledger.happened("aegis-1-1", end)
+    held = {"BTCUSDT": Position(quantity, Decimal(50_000))}
+    ledger.adopt(Decimal(9_999), held, at_ms=1)
+    async with open_desk(tmp_path / "j.db", ledger) as desk:
+        told = [desk.follower.expect(OrderChanged) for _ in range(1 if end else 2)]
+        assert {change.position.quantity for change in told} == {quantity}
+        assert {change.stop_price for change in told} == {stop}
 
 
 async def test_target_of_an_entry_guards_its_position(

@@ -204,6 +204,21 @@ async def test_failing_strategy_is_quarantined_for_its_symbol(mock_clock: MockCl
         assert (report.bars, stage.strategist.stats().restarts) == (2, 1)
 
 
+@pytest.mark.parametrize("why", [SystemExit(3), SystemExit()])
+async def test_a_strategy_that_would_end_the_program_is_quarantined(
+    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch, why: SystemExit
+) -> None:
+    """As for any other failure: the engine has positions to close, and a strategy does not decide that it ends."""
+
+    def leave(_: object, view: View) -> None:
+        raise why
+
+    async with open_stage() as stage:
+        monkeypatch.setattr(Scripted, "on_bar", leave)
+        await stage.close(100.0, "A")
+        assert list((await stage.report()).quarantined) == ["A"]
+
+
 async def test_failure_is_logged_with_strategy_symbol_and_exception(
     mock_clock: MockClock, capsys: pytest.CaptureFixture[str]
 ) -> None:

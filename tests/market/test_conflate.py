@@ -49,18 +49,36 @@ def test_gap_breaks_its_window_and_the_next_trade(tape: Any) -> None:
 
 
 def test_late_and_bad_ticks_are_counted(tape: Any) -> None:
-    """What comes before its symbol's window, what no market has, and what names no symbol, is counted and dropped."""
-    tape.trade(100, 10.0).trade(99, 99.0).quote(50, 1.0, 2.0).trade(110, -1.0).trade(
-        0, 1.0, symbol=3
-    )
+    """A quote from before its symbol's window, what no market has, and what names no symbol, is counted and dropped."""
+    tape.quote(100, 9.0, 10.0).quote(50, 1.0, 2.0).trade(110, -1.0).trade(0, 1.0, symbol=3)
     conflation = Conflation(2)
     conflation.take(tape.ticks())
-    assert conflation.counts() == {"late": 2, "bad": 1, "strays": 1}
-    assert conflation.windows["forming"]["trades"]["high"][0] == 10.0
+    assert conflation.counts() == {"late": 1, "bad": 1, "strays": 1}
+    assert conflation.windows["forming"]["bid"][0] == 9.0
+
+
+@pytest.mark.parametrize("is_flushed", [False, True])
+def test_a_trade_whose_window_is_closed_counts_in_the_next(tape: Any, is_flushed: bool) -> None:
+    """Trades say when they were made, quotes when they were sent: none is lost by that, and the newest trade is the close."""
+    conflation = Conflation(1)
+    first = tape.trade(90, 10.0).ticks() if is_flushed else tape.trade(90, 10.0).quote(101, 9, 11)
+    closed = [conflation.take(first if is_flushed else first.ticks()).copy()]
+    if is_flushed:
+        closed.append(conflation.flush(START_NS + 100_000_000))
+    before = len(tape.ticks())
+    tape.trade(97, 12.0, 2.0).trade(98, 11.0).quote(150, 9.0, 11.0).trade(149, 13.0).trade(
+        200, 10.0
+    )
+    closed.append(conflation.take(tape.ticks()[before:]))
+    trades = np.concatenate(closed)["trades"]
+    assert trades["trades"].tolist() == [1, 3]
+    assert trades["start_ns"].tolist() == [START_NS, START_NS + 100_000_000]
+    assert [trades[1][name] for name in ("open", "high", "low", "close")] == [12, 13, 11, 13]
+    assert trades["volume"].sum() == 5.0
 
 
 def test_flush_closes_quiet_symbols(tape: Any) -> None:
-    """A window without a later tick is told of when its time is over, once, and what is late for it stays out."""
+    """A window without a later tick is told of when its time is over, once, and what is late for it opens no window again."""
     conflation = Conflation(3)
     conflation.take(tape.trade(0, 10.0).trade(150, 20.0, symbol=2).ticks())
     assert len(conflation.flush(START_NS + 99_999_999)) == 0
@@ -70,7 +88,8 @@ def test_flush_closes_quiet_symbols(tape: Any) -> None:
     assert len(conflation.flush(START_NS + 100_000_000)) == 0
     tape.records.clear()
     conflation.take(tape.trade(50, 11.0).ticks())
-    assert conflation.counts()["late"] == 1
+    (late,) = conflation.flush(START_NS + 200_000_000)[:1]
+    assert (late["symbol"], late["trades"]["start_ns"]) == (0, START_NS + 100_000_000)
 
 
 def test_length_zero_passes_every_good_tick(tape: Any) -> None:

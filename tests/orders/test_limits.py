@@ -48,7 +48,7 @@ def test_limits_approve_an_entry_of_the_configured_worth() -> None:
     assert isinstance(ticket, Ticket)
     assert (ticket.side, ticket.quantity, ticket.reduce_only) == (Side.BUY, Decimal("0.020"), False)
     assert ticket.checks == (
-        *("in_flight", "data_age", "position_held", "stop_side", "target_side"),
+        *("in_flight", "data_age", "position_held", "stop_side", "target_side", "prices"),
         *("min_notional", "max_quantity", "max_notional", "max_position", "max_gross"),
     )
 
@@ -77,6 +77,9 @@ def test_limits_turn_an_opposite_position_with_one_order() -> None:
         (LONG, holding("0.01"), {}, Reason.POSITION_HELD),
         (attrs.evolve(LONG, stop_price=Decimal(50_000)), None, {}, Reason.STOP_ON_WRONG_SIDE),
         (attrs.evolve(LONG, target_price=Decimal(50_000)), None, {}, Reason.TARGET_ON_WRONG_SIDE),
+        (attrs.evolve(LONG, stop_price=Decimal("556.70")), None, {}, Reason.NO_SUCH_PRICE),
+        (attrs.evolve(LONG, stop_price=Decimal(0)), None, {}, Reason.NO_SUCH_PRICE),
+        (attrs.evolve(LONG, target_price=Decimal(4529765)), None, {}, Reason.NO_SUCH_PRICE),
         (LONG, None, {"order_notional": Decimal(99)}, Reason.DUST),
         (LONG, None, {"order_quantity_max": Decimal("0.019")}, Reason.MAX_QUANTITY),
         (LONG, None, {"order_notional_max": Decimal(999)}, Reason.MAX_NOTIONAL),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,6 +48,17 @@ def test_portfolio_conserves_money(
     held = portfolio.position("ETHUSDT").quantity * mark
     equity = portfolio.wallet + portfolio.unrealised({"ETHUSDT": mark})
     assert abs(equity - (1000 + cash + held - portfolio.fees)) < Decimal("1e-18")
+
+
+def test_a_fee_in_another_asset_is_not_taken_off_this_wallet() -> None:
+    """0.00008 BNB are no 0.00008 USDT, and not out of the same purse."""
+    portfolio = Portfolio(wallet=Decimal(1000))
+    rows = ("BNB", "0.00008"), ("BNB", "0.00002"), ("USDT", "0.5")
+    for number, (asset, fee) in enumerate(rows, 1):
+        made = trade(number, Side.BUY, Decimal(1), Decimal(10))
+        portfolio.book(attrs.evolve(made, fee=Decimal(fee), fee_asset=asset))
+    assert (portfolio.wallet, portfolio.fees) == (Decimal("999.5"), Decimal("0.5"))
+    assert portfolio.other_fees == {"BNB": Decimal("0.00010")}
 
 
 @given(trades)

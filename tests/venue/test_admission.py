@@ -81,6 +81,15 @@ def test_ids_that_went_the_slow_way_are_let_in_late() -> None:
     assert table.ask(8, 20) is Verdict.ADMITTED
 
 
+def test_a_quote_that_went_the_slow_way_undoes_no_newer_one() -> None:
+    """The newest quote is the truth: one from before it would be a price of the past, and could fire a stop."""
+    table = Table()
+    for number in (10, 12):
+        assert table.ask(number, number, series=Series.QUOTES) is Verdict.ADMITTED
+    assert table.ask(11, 11, series=Series.QUOTES) is Verdict.DUPLICATE
+    assert table.ask(3, 2000, series=Series.QUOTES) is Verdict.BEHIND_GAP  # begun anew
+
+
 def test_ids_that_begin_anew_do_not_silence_a_series() -> None:
     """A lower id with a newer time than all before is a new count, not a repetition: let in, behind a GAP."""
     table = Table()

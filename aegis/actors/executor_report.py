@@ -1,0 +1,37 @@
+"""What the Executor says of itself."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import attrs
+
+from aegis.actors.order_times import OrderTimesReport
+from aegis.orders.portfolio import Position
+
+__all__ = ["ExecutorReport"]
+
+
+@attrs.frozen
+class ExecutorReport:
+    """Orders and money so far."""
+
+    sent: int
+    accepted: int
+    refused: int
+    unknown: int
+    cancelled: int
+    withdrawn: int
+    open_orders: frozenset[str]
+    """Client ids of the orders that may still fill."""
+    unsettled_orders: frozenset[str]
+    """Those of them that the exchange may never have seen."""
+    fills: int
+    first_fill_ns: int | None
+    wallet: Decimal
+    realised: Decimal
+    fees: Decimal
+    other_fees: dict[str, Decimal]
+    """Of other assets than the quote's, by asset."""
+    positions: dict[str, Position]
+    times: OrderTimesReport

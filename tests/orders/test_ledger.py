@@ -1,0 +1,79 @@
+"""The ledger: whose position it is that the account shows at the start of a run."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import attrs
+import pytest
+
+from aegis.orders.instrument import Side
+from aegis.orders.ledger import Ledger
+from aegis.orders.order import Order, Trade
+from aegis.orders.portfolio import Position
+from aegis.orders.states import Happening
+
+BUY, SELL = Side.BUY, Side.SELL
+
+
+def ledger_of(*orders: tuple[Side, str, str | Happening]) -> Ledger:
+    """Orders of 0.02, each with what was filled of it or how it ended unfilled."""
+    ledger = Ledger()
+    for number, (side, quantity, end) in enumerate(orders, 1):
+        client_id = f"aegis-1-{number}"
+        ledger.intend(Order(client_id, "BTCUSDT", side, Decimal(quantity), reduce_only=False))
+        if isinstance(end, Happening):
+            ledger.happened(client_id, end)
+        elif Decimal(end):
+            ledger.traded(trade(number, client_id, side, end))
+    return ledger
+
+
+def trade(number: int, client_id: str, side: Side, quantity: str) -> Trade:
+    price = Decimal(50_000)
+    return Trade(
+        "BTCUSDT", number, client_id, side, Decimal(quantity), price, Decimal(0), "USDT", 1
+    )
+
+
+def adopt(ledger: Ledger, held: str) -> None:
+    ledger.adopt(Decimal(1000), {"BTCUSDT": Position(Decimal(held), Decimal(50_000))}, at_ms=2)
+
+
+@pytest.mark.parametrize(
+    ("orders", "held", "is_foreign"),
+    [
+        ([], "0.02", True),
+        ([(BUY, "0.02", "0.02")], "0.02", False),
+        ([(BUY, "0.02", "0.02")], "0.01", False),  # closed in part by hand
+        ([(BUY, "0.02", "0.02")], "0.05", True),
+        ([(BUY, "0.02", "0.02")], "-0.02", True),
+        ([(BUY, "0.02", Happening.REJECTED)], "0.02", True),
+        ([(BUY, "0.02", "0")], "0.02", False),  # it may have filled while nobody listened
+        ([(SELL, "0.02", "0")], "0.02", True),
+        ([(BUY, "0.02", "0.02"), (SELL, "0.02", "0.02")], "0.02", True),
+    ],
+)
+def test_a_position_that_no_order_of_ours_can_have_made_is_foreign(
+    orders: list[tuple[Side, str, str | Happening]], held: str, is_foreign: bool
+) -> None:
+    """By what is booked and what may have filled unheard, on its side."""
+    ledger = ledger_of(*orders)
+    adopt(ledger, held)
+    assert ledger.foreign == ({"BTCUSDT"} if is_foreign else set())
+
+
+def test_a_foreign_position_stays_so_at_the_next_start_and_until_it_is_closed() -> None:
+    """That it was adopted before makes it nobody's order; what comes after its end is ours."""
+    ledger = Ledger()
+    adopt(ledger, "0.02")
+    adopt(ledger, "0.02")
+    assert ledger.foreign == {"BTCUSDT"}
+    for number, (side, quantity) in enumerate(((SELL, "0.01"), (SELL, "0.01"), (BUY, "0.01")), 1):
+        ledger.traded(later(trade(number, "", side, quantity)))
+        assert ledger.foreign == ({"BTCUSDT"} if number == 1 else set())
+
+
+def later(made: Trade) -> Trade:
+    """The same trade after the account was adopted."""
+    return attrs.evolve(made, event_ms=3)
