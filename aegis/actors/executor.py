@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, ClassVar, Final
+from collections.abc import Mapping
+from typing import ClassVar, Final
 
 import structlog
 
 from aegis.actors.delivery import deliver
 from aegis.actors.executor_report import ExecutorReport
 from aegis.actors.flight import ASK_S, ASK_S_MAX, Flight
+from aegis.actors.hearing import Hearing, Listen
 from aegis.actors.inquiry import inquire
 from aegis.actors.intents import Intents
 from aegis.actors.order_times import OrderTimes
@@ -45,9 +46,6 @@ from aegis.venue.port import Venue
 
 __all__ = ["Executor", "ExecutorReport", "Listen"]
 
-Listen = Callable[[Callable[[object], None]], Coroutine[Any, Any, None]]
-"""A user stream: runs for ever, and hands each `Updated` and `StreamBack` to the function it is given."""
-
 SEND_AGE_NS_MAX: Final = 1_000_000_000
 """An entry whose intent took this long to become durable is not sent any more: the market has moved on. An exit always is."""
 COOL_S: Final = 0.5
@@ -80,7 +78,7 @@ class Executor(Actor):
         bus: Bus | None = None,
     ) -> None:
         self._venue = venue
-        self._listen = listen
+        self._hearing = Hearing(listen)
         self._scribe = scribe
         self._ledger = ledger
         self._bus = bus or Bus()
@@ -101,7 +99,7 @@ class Executor(Actor):
 
     async def started(self) -> None:
         """Listen to the account, and look for what an earlier run left open."""
-        self.ctx.start_soon(self._listen, self._hear)
+        self.ctx.start_soon(self._hearing.run, self._hear)
         self.ctx.every("sweep", SWEEP_S, Sweep())
         for order in self._ledger.open_orders():
             self._flight(order.client_id)
@@ -215,7 +213,8 @@ class Executor(Actor):
         flight = self._flight(found.client_id)
         flight.asking, flight.missing_since_ns = False, None
         for trade in found.trades:
-            self._trade(trade)
+            if self._trade(trade):
+                self._hearing.found(trade.event_ms, self._venue.exchange_ms())
         if self._ledger.orders[found.client_id].filled < found.filled:
             self._resolve_later(found.client_id, within_s=2 * ASK_S)  # what it did is not shown yet
             return
@@ -245,6 +244,7 @@ class Executor(Actor):
     @on(StreamBack)
     async def stream_back(self, _: StreamBack) -> None:
         """Ask for every open order: its events may have passed while nobody listened."""
+        self._hearing.began(self._venue.exchange_ms())
         for order in self._ledger.open_orders():
             self.ctx.ref.tell(Resolve(order.client_id))
 
@@ -343,14 +343,16 @@ class Executor(Actor):
             self._write(recovery.happened(client_id, happening, why))
             self._tell_followers(client_id, self._ledger.orders[client_id].symbol)
 
-    def _trade(self, trade: Trade) -> None:
-        if self._ledger.traded(trade):
+    def _trade(self, trade: Trade) -> bool:
+        is_new = self._ledger.traded(trade)
+        if is_new:
             self._counts["fills"] += 1
             if self._first_fill_ns is None:
                 self._first_fill_ns = self.ctx.clock.monotonic_ns()
             self._write(recovery.traded(trade))
             self._bus.publish(OrderFilled(trade))
             self._tell_followers(trade.client_id, trade.symbol)
+        return is_new
 
     def _write(self, entry: Entry) -> None:
         deliver(self._scribe, Record((entry,)))

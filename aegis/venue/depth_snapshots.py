@@ -52,7 +52,7 @@ class DepthSnapshots:
         """Wait until the next snapshot is within the share, and the exchange will hear us."""
         while self._silence.lasts(self._wall_ms()):
             await trio.sleep(_LOOK_S)
-        while not self._weight.take(self._clock.monotonic_ns() // _NS_PER_MS, _WEIGHT):
+        while not self._weight.take(self._now_ms(), _WEIGHT):
             await trio.sleep(_LOOK_S)
 
     async def fetch(self, symbol: str) -> DepthSnapshot:
@@ -69,15 +69,18 @@ class DepthSnapshots:
             raise Unavailable(f"GET /fapi/v1/depth: {type(why).__name__}") from None
         used = response.headers.get("x-mbx-used-weight-1m", "")
         if used.isdigit():
-            self._weight.correct(int(used) - (_USED_MAX - _SHARE))
+            self._weight.correct(self._now_ms(), int(used) - (_USED_MAX - _SHARE))
         if response.status_code in _BANS:
-            self._weight.correct(2 * _SHARE)  # nothing for a minute, or for as long as it says
+            self._weight.correct(self._now_ms(), _SHARE)  # nothing more in this minute
             answer = classify(response.status_code, response.content)
             headers, now_ms = response.headers, self._wall_ms()
             self._silence.follow(response.status_code, headers, answer, now_ms)
         if response.status_code != 200:
             raise Unavailable(f"GET /fapi/v1/depth: HTTP {response.status_code}")
         return decode_snapshot(response.content, LIMIT)
+
+    def _now_ms(self) -> int:
+        return self._clock.monotonic_ns() // _NS_PER_MS
 
     def _wall_ms(self) -> int:
         return self._clock.wall_ns() // _NS_PER_MS

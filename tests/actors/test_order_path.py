@@ -731,6 +731,43 @@ async def test_stop_of_an_earlier_run_guards_what_its_order_may_have_made(
         assert {change.stop_price for change in told} == {stop}
 
 
+@pytest.mark.parametrize(
+    ("made_after_ms", "begun"),
+    [(2_000, 2), (-2_000, 1)],
+    ids=["while it was listened", "before"],
+)
+async def test_a_stream_that_does_not_tell_of_a_fill_is_opened_anew(
+    mock_clock: MockClock, tmp_path: Path, made_after_ms: int, begun: int
+) -> None:
+    """Its pings may be answered all the same; what was filled before it began it could not tell."""
+    starts: list[float] = []
+
+    async def deaf_stream(hear: Callable[[object], None]) -> None:
+        starts.append(trio.current_time())
+        hear(StreamBack())
+        await trio.sleep_forever()
+
+    async with open_desk(tmp_path / "j.db") as desk:
+        executor = await desk.kit.spawn(
+            Executor, desk.venue, deaf_stream, desk.scribe, Ledger(), name="deaf"
+        )
+        await desk.kit.settle()
+        filled_ms = desk.venue.exchange_ms() + made_after_ms
+        client_id, on_disk, ticket = "aegis-1-9", Reply(), ticket_of(Side.BUY)
+        now_ns = round(trio.current_time() * 1e9)
+        desk.scribe.tell(RecordNow((recovery.intended(client_id, ticket),), on_disk))
+        executor.tell(Approved(client_id, ticket, 0, now_ns, on_disk))
+        await desk.kit.settle()
+        made = trade_of(client_id, Side.BUY, "0.020", 7)
+        desk.venue.trades[client_id] = [attrs.evolve(made, event_ms=filled_ms)]
+        desk.venue.views[client_id] = OrderView(
+            client_id, "BTCUSDT", 7, Happening.ACCEPTED, Decimal("0.020")
+        )
+        await desk.kit.advance(6.0)
+        assert (await desk.ask(executor, Report())).fills == 1
+        assert len(starts) == begun
+
+
 async def test_target_of_an_entry_guards_its_position(
     mock_clock: MockClock, tmp_path: Path
 ) -> None:
