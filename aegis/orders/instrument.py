@@ -92,14 +92,20 @@ class Instrument:
         try:
             price, lot = filters["PRICE_FILTER"], filters["LOT_SIZE"]
             market_lot = filters.get("MARKET_LOT_SIZE", lot)
+            # What both filters take: on the coarser one's steps, from where both begin.
+            step, first = max(
+                (Decimal(each["stepSize"]), Decimal(each["minQty"])) for each in (lot, market_lot)
+            )
+            least = max(Decimal(each["minQty"]) for each in (lot, market_lot))
             return cls(
                 symbol=symbol,
                 tick_size=Decimal(price["tickSize"]),
                 min_price=Decimal(price["minPrice"]),
                 max_price=Decimal(price["maxPrice"]),
-                step_size=Decimal(lot["stepSize"]),
-                min_quantity=Decimal(lot["minQty"]),
-                max_quantity=min(Decimal(lot["maxQty"]), Decimal(market_lot["maxQty"])),
+                step_size=step,
+                min_quantity=first
+                + ((least - first) / step).to_integral_value(ROUND_CEILING) * step,
+                max_quantity=min(Decimal(each["maxQty"]) for each in (lot, market_lot)),
                 min_notional=Decimal(filters["MIN_NOTIONAL"]["notional"]),
             )
         except KeyError as missing:

@@ -96,3 +96,23 @@ def test_instrument_is_read_from_recorded_filters() -> None:
     assert instrument.tick_size == Decimal("0.1")
     with pytest.raises(Refused, match="MIN_NOTIONAL"):
         Instrument.from_exchange_info({**row, "filters": row["filters"][:3]})
+
+
+def test_instrument_keeps_to_the_narrower_of_two_lot_filters() -> None:
+    """A MARKET order has a filter of its own: what one of the two does not take is not ordered."""
+    lot = {"filterType": "LOT_SIZE", "maxQty": "1000", "minQty": "0.01", "stepSize": "0.001"}
+    market = {
+        "filterType": "MARKET_LOT_SIZE",
+        "maxQty": "120",
+        "minQty": "0.002",
+        "stepSize": "0.1",
+    }
+    price = {"filterType": "PRICE_FILTER", "maxPrice": "9", "minPrice": "1", "tickSize": "0.1"}
+    least = {"filterType": "MIN_NOTIONAL", "notional": "5"}
+    row = {"symbol": "BTCUSDT", "filters": [lot, market, price, least]}
+    read = Instrument.from_exchange_info(row)
+    assert (read.step_size, read.min_quantity, read.max_quantity) == (
+        Decimal("0.1"),
+        Decimal("0.102"),
+        Decimal(120),
+    )
