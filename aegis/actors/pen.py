@@ -46,6 +46,8 @@ class Pen:
         self._journal: Final = journal
         self._pages: Final[SimpleQueue[Page | None]] = SimpleQueue()
         self._is_ended = False
+        self.is_cut_short = False
+        """It ends because somebody has cancelled it, and takes nothing more."""
         self._over: Final = trio.Event()
 
     async def run(self) -> None:
@@ -89,6 +91,7 @@ class Pen:
         try:
             await trio.sleep_forever()
         finally:
+            self.is_cut_short = not self._is_ended
             self._put_end()
 
     def _work(self, token: trio.lowlevel.TrioToken) -> None:

@@ -114,6 +114,8 @@ class Scribe(Actor):
         return ScribeReport(str(journal.path), journal.events, journal.head.hex())
 
     def _write(self, on_disk: Reply | None = None) -> None:
+        if self._pen is not None and self._pen.is_cut_short:
+            return  # as this one is, too: its last word writes what waits, and no order leaves on it
         entries, self._waiting = self._waiting, []
         self._is_due = False
         page = Page(tuple(entries), self.ctx.clock.wall_ns(), on_disk)

@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import attrs
-from trio.testing import MockClock
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from aegis.actors.scribe import Scribe
-from aegis.kernel import ActorRef
+from aegis.kernel import ActorRef, on, open_system
 from aegis.kernel.kit import Kit, open_kit
 from aegis.messages import Record, RecordNow
-from aegis.store.journal import Entry, Journal
+from aegis.store.journal import Entry, Journal, read_rows
 
 
 def entry(number: int) -> tuple[Entry]:
@@ -82,3 +83,33 @@ async def test_scribe_writes_what_is_left_at_its_end(tmp_path: Path, mock_clock:
         await desk.kit.settle()
         await desk.scribe.stop()
         assert await desk.after(0) == [1]
+
+
+class HeldUp(Scribe):
+    """Comes to its intent only when the test lets it, whoever cancels it meanwhile."""
+
+    def __init__(self, journal: Journal, may_go_on: trio.Event) -> None:
+        super().__init__(journal)
+        self._may_go_on = may_go_on
+
+    @on(RecordNow)
+    async def record_now(self, request: RecordNow) -> None:
+        with trio.CancelScope(shield=True):
+            await self._may_go_on.wait()
+        await super().record_now(request)
+
+
+async def test_scribe_writes_an_intent_that_comes_as_it_is_cancelled(tmp_path: Path) -> None:
+    """The thread has ended by then: the last word writes it, and nobody calls that a bug."""
+    journal = Journal(tmp_path / "j.db")
+    may_go_on = trio.Event()
+    async with open_system() as system:
+        scribe = await system.spawn(HeldUp, journal, may_go_on)
+        scribe.tell(RecordNow(entry(1)))
+        await wait_all_tasks_blocked()
+        system.cancel("enough")
+        with trio.CancelScope(shield=True):
+            await wait_all_tasks_blocked()
+        may_go_on.set()
+    journal.close()
+    assert [row.decoded()["number"] for row in read_rows(tmp_path / "j.db")] == [1]
