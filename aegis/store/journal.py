@@ -50,6 +50,9 @@ _APPLICATION_ID: Final = (
     0x41454749  # "AEGI": so that another program's database is not taken for a journal
 )
 _GENESIS: Final = bytes(32)
+_BUSY_S: Final = 1.5
+"""How long another program's lock, as of a backup or a checkpoint, is waited for. That is before anything is written: no
+commit is repeated by it."""
 _LOG_BYTES: Final = 1100 * 4120
 """SQLite begins its log again after 1,000 pages, each with a header of 24 bytes, at the next commit's end."""
 
@@ -108,7 +111,7 @@ class Journal:
             undo.callback(self._lock.close)
             try:
                 self._connection = sqlite3.connect(
-                    path, isolation_level=None, check_same_thread=False, timeout=0.0
+                    path, isolation_level=None, check_same_thread=False, timeout=_BUSY_S
                 )
                 undo.callback(self._connection.close)
                 self._prepare()

@@ -6,11 +6,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from aegis.errors import Broken, Refused
+from aegis.store import journal as module
 from aegis.store.journal import Entry, Journal, read_rows, verify
 
 
@@ -85,6 +87,43 @@ def test_journal_can_be_read_while_it_is_written(tmp_path: Path) -> None:
     journal.append([Entry("note", {})], wall_ns=9)
     assert verify(tmp_path / "j.db")[0] == 4
     journal.close()
+
+
+def open_foreign(path: Path) -> sqlite3.Connection:
+    """Another program's connection; several threads of the test use it, one after the other."""
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+
+
+def test_journal_waits_for_a_lock_of_a_moment(tmp_path: Path) -> None:
+    """A backup or a checkpoint of another program does not end the engine, and nothing is written twice."""
+    journal = write(tmp_path / "j.db", 1)
+    foreign = open_foreign(tmp_path / "j.db")
+    foreign.execute("BEGIN IMMEDIATE")
+    letting_go = threading.Timer(0.05, foreign.execute, ["ROLLBACK"])
+    letting_go.start()
+    assert journal.append([Entry("note", {"number": 1})], wall_ns=1) == 2
+    letting_go.join()
+    foreign.close()
+    journal.close()
+    assert verify(tmp_path / "j.db")[0] == 2
+
+
+def test_journal_breaks_at_a_lock_that_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a while nothing is written any more, also when the lock has gone."""
+    monkeypatch.setattr(module, "_BUSY_S", 0.01)
+    journal = write(tmp_path / "j.db", 1)
+    foreign = open_foreign(tmp_path / "j.db")
+    foreign.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Broken, match="could not be written: database is locked"):
+        journal.append([Entry("note", {})], wall_ns=1)
+    foreign.execute("ROLLBACK")
+    with pytest.raises(Broken, match="sealed"):
+        journal.append([Entry("note", {})], wall_ns=1)
+    foreign.close()
+    journal.close()
+    assert verify(tmp_path / "j.db")[0] == 1
 
 
 def test_journal_refuses_update_and_delete(tmp_path: Path) -> None:
