@@ -288,7 +288,7 @@ class RecordNow:
     """Is answered then: whoever waits for it goes on with the loop's next turn, whatever waits in mailboxes."""
 
 
-@message(Priority.BACKGROUND)
+@message(Priority.INGEST)  # as Record, behind which it has to stay
 class Seal:
     """→ Scribe: the last entry, and the end of the journal."""
 

@@ -13,7 +13,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from aegis.actors.scribe import Scribe
 from aegis.kernel import ActorRef, on, open_system
 from aegis.kernel.kit import Kit, open_kit
-from aegis.messages import Record, RecordNow
+from aegis.messages import Record, RecordNow, Seal
 from aegis.store.journal import Entry, Journal, read_rows
 
 
@@ -83,6 +83,17 @@ async def test_scribe_writes_what_is_left_at_its_end(tmp_path: Path, mock_clock:
         await desk.kit.settle()
         await desk.scribe.stop()
         assert await desk.after(0) == [1]
+
+
+async def test_scribe_seals_behind_what_it_was_told_before(
+    tmp_path: Path, mock_clock: MockClock
+) -> None:
+    """However much of it waits in the mailbox, the last entry is the last."""
+    async with open_desk(tmp_path) as desk:
+        for number in range(100):
+            desk.scribe.tell(Record(entry(number)))
+        await desk.scribe.ask(Seal(entry(100)[0]), timeout=1)
+        assert await desk.after(0) == list(range(101))
 
 
 class HeldUp(Scribe):
