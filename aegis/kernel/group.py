@@ -144,7 +144,8 @@ class Group:
                     if cell.state is not State.WAITING:
                         cell.is_swept = False
                         cell.gate.set()
-                next(cell for cell in together if cell.state is State.WAITING).gate.set()
+                first = next(cell for cell in together if cell.state is State.WAITING)
+                self._release(first)
 
     def release_after(self, cell: Cell) -> None:
         """Let the next one begin that waits for this one to have started, or to have ended."""
@@ -154,8 +155,17 @@ class Group:
         siblings = [child for child in self.children if isinstance(child, Cell)]
         for sibling in siblings[siblings.index(cell) + 1 :]:
             if not sibling.gate.is_set():
-                sibling.gate.set()
+                self._release(sibling)
                 return
+
+    def _release(self, cell: Cell) -> None:
+        """Let one begin, unless one before it has failed meanwhile: that one does so when it has started, or takes it along."""
+        siblings = [child for child in self.children if isinstance(child, Cell)]
+        if not any(
+            sibling.state in (State.STARTING, State.WAITING)
+            for sibling in siblings[: siblings.index(cell)]
+        ):
+            cell.gate.set()
 
     def forget(self, cell: Cell) -> None:
         """Take an ended actor out; whoever waited for it goes on."""

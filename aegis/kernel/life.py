@@ -101,7 +101,9 @@ class Life:
         with trio.CancelScope() as cell.scope:
             if failure is not None:
                 await self._group.recover(cell, delay_s)
-            await cell.gate.wait()
+            # Another gate than it waited at, where a sibling's failure has taken it along between that one's opening and now.
+            while not cell.gate.is_set():
+                await cell.gate.wait()
 
     def _begun(self) -> None:
         self._cell.state = State.RUNNING

@@ -7,7 +7,17 @@ import trio
 from trio.testing import MockClock
 
 from aegis.errors import Refused
-from aegis.kernel import ALL_FOR_ONE, Actor, Group, Priority, Restart, message, on
+from aegis.kernel import (
+    ALL_FOR_ONE,
+    REST_FOR_ONE,
+    Actor,
+    ActorRef,
+    Group,
+    Priority,
+    Restart,
+    message,
+    on,
+)
 from aegis.kernel.kit import open_kit
 
 pytestmark = pytest.mark.trio
@@ -116,6 +126,25 @@ async def test_crash_while_a_sibling_begins_again(mock_clock: MockClock) -> None
         ]
 
 
+async def test_crash_while_one_behind_it_waits_to_begin_again(mock_clock: MockClock) -> None:
+    """The one behind does not begin when its own wait is over, but when the one before it has started."""
+    log: list[str] = []
+    async with open_kit() as kit:
+        group = await kit.system.group("g", strategy=REST_FOR_ONE)
+        refs = [
+            await group.spawn(Engine, name, log, name=name, policy=OFTEN)
+            for name in ("a", "b", "c")
+        ]
+        log.clear()
+        refs[2].tell(Crash())
+        await kit.advance(0.01)
+        refs[0].tell(Crash())
+        await kit.advance(5)
+        assert log == ["c ends", "a ends", "b ends"] + [
+            f"{name} {what}" for name in "abc" for what in ("begins", "started")
+        ]
+
+
 async def test_crash_after_a_restart_that_was_cut_short(mock_clock: MockClock) -> None:
     """One that was to be taken along, and was not, takes its siblings along when it fails itself later."""
     log: list[str] = []
@@ -133,3 +162,38 @@ async def test_crash_after_a_restart_that_was_cut_short(mock_clock: MockClock) -
         refs[1].tell(Crash())
         await kit.advance(5)
         assert log == ["b ends", "c ends", "b begins", "b started", "c begins", "c started"]
+
+
+class Gatekeeper(Actor):
+    """Writes down at each beginning whether it may; in its second life it has another one crash."""
+
+    def __init__(self, may_begin: list[bool], victims: list[ActorRef]) -> None:
+        self.may_begin = may_begin
+        self.victims = victims
+
+    async def started(self) -> None:
+        cell = self.ctx.ref.cell
+        self.may_begin.append(cell.gate.is_set())
+        if cell.restarts == 1 and self.victims:
+            self.victims[0].tell(Crash())
+
+    @on(Crash)
+    def crash(self, crash: Crash) -> None:
+        raise ValueError
+
+
+@pytest.mark.parametrize("order", range(20))
+async def test_nobody_begins_who_has_just_been_taken_along(
+    order: int, mock_clock: MockClock
+) -> None:
+    """However the steps of the one that is let in, and of the one that crashes before it, fall together."""
+    may_begin: list[bool] = []
+    async with open_kit(order=order) as kit:
+        group = await kit.system.group("g", strategy=REST_FOR_ONE)
+        first = await group.spawn(Gatekeeper, may_begin, [], name="a", policy=OFTEN)
+        await group.spawn(Gatekeeper, may_begin, [first], name="b", policy=OFTEN)
+        await group.spawn(Gatekeeper, may_begin, [], name="c", policy=OFTEN)
+        first.tell(Crash())
+        await kit.advance(5)
+        assert first.stats().restarts == 2
+    assert all(may_begin)
