@@ -15,7 +15,7 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, Final
@@ -110,6 +110,7 @@ class Journal:
         with ExitStack() as undo:
             undo.callback(self._lock.close)
             try:
+                _create(path)
                 self._connection = sqlite3.connect(
                     path, isolation_level=None, check_same_thread=False, timeout=_BUSY_S
                 )
@@ -133,7 +134,8 @@ class Journal:
             f"PRAGMA application_id={_APPLICATION_ID};"
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _SCHEMA
         )
-        self.path.chmod(0o600)
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self.path}{suffix}").chmod(0o600)
 
     def append(self, entries: Sequence[Entry], wall_ns: int) -> int:
         """Write entries durably, all or none; returns the sequence number of the last.
@@ -184,6 +186,13 @@ class Journal:
         """Close the file and release the lock."""
         self._connection.close()
         self._lock.close()
+
+
+def _create(path: Path) -> None:
+    """Make the file, if there is none, its owner's only: SQLite gives those beside it the same rights."""
+    # Never opened when it is there: closing it again would drop the locks that SQLite has on it in this process.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _lay_out(log: Path) -> None:

@@ -183,8 +183,29 @@ def test_journal_refuses_a_folder_it_cannot_use(tmp_path: Path) -> None:
 
 def test_journal_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     """What was traded is nobody else's business."""
-    write(tmp_path / "j.db", 1).close()
-    assert (tmp_path / "j.db").stat().st_mode & 0o077 == 0
+    before = os.umask(0o022)
+    try:
+        journal = write(tmp_path / "j.db", 1)
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+        journal.close()
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(["j.db", "j.db-shm", "j.db-wal", "j.db.lock"], 0o600)
+
+
+def test_journal_of_before_becomes_its_owners_only(tmp_path: Path) -> None:
+    """Also the log that another version has left when it was killed."""
+    journal = write(tmp_path / "j.db", 1)
+    left = tmp_path / "left"
+    left.mkdir()
+    for name in ("j.db", "j.db-wal"):
+        shutil.copy(tmp_path / name, left / name)
+        (left / name).chmod(0o644)
+    journal.close()
+    journal = write(left / "j.db", 1)
+    assert not any(path.stat().st_mode & 0o077 for path in left.iterdir())
+    journal.close()
+    assert verify(left / "j.db")[0] == 2
 
 
 WRITER = """
