@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import attrs
+import structlog
 
 from aegis.actors.pen import Page, Pen, write_down
+from aegis.errors import Unavailable
 from aegis.kernel import Actor, Level, Priority, message, on
 from aegis.kernel.clock import is_virtual
 from aegis.kernel.receipt import Reply
@@ -16,6 +18,7 @@ from aegis.store.journal import Entry, Journal
 
 __all__ = ["Scribe", "ScribeReport"]
 
+_log = structlog.get_logger(__name__)
 GROUP_S = 0.005
 """What is not urgent is written in groups, at most this late."""
 NOTES_S = 0.05
@@ -101,7 +104,10 @@ class Scribe(Actor):
         self._write()
         if self._pen is not None:
             await self._pen.end()
-        await self.ctx.offload(self._journal.seal)
+        try:
+            await self.ctx.offload(self._journal.seal)
+        except Unavailable as why:  # all of it is on disk, in two files
+            _log.warning("journal_not_one_file", why=str(why))
         return self._report()
 
     @on(Report)

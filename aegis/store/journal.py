@@ -23,7 +23,7 @@ from typing import IO, Any, Final
 import attrs
 import msgspec
 
-from aegis.errors import Broken, Refused, check
+from aegis.errors import Broken, Refused, Unavailable, check
 
 __all__ = ["Entry", "Journal", "Row", "read_rows", "verify"]
 
@@ -177,10 +177,19 @@ class Journal:
             yield Row(*row)
 
     def seal(self) -> None:
-        """Fold the write-ahead log into the file: after this the one file is the whole journal."""
-        if not self.sealed:
-            self.sealed = True
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        """Fold the write-ahead log into the file: after this the one file is the whole journal.
+
+        Raises:
+            Unavailable: somebody else reads or writes it; nothing is lost, but the log beside it still belongs to it.
+        """
+        if self.sealed:
+            return
+        self.sealed = True
+        is_busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if is_busy:
+            raise Unavailable(
+                f"{self.path}: another program reads it, and {self.path}-wal is still part of it"
+            )
 
     def close(self) -> None:
         """Close the file and release the lock."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import attrs
+import pytest
 import trio
+from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from aegis.actors.scribe import Scribe
@@ -94,6 +97,21 @@ async def test_scribe_seals_behind_what_it_was_told_before(
             desk.scribe.tell(Record(entry(number)))
         await desk.scribe.ask(Seal(entry(100)[0]), timeout=1)
         assert await desk.after(0) == list(range(101))
+
+
+async def test_scribe_ends_in_order_though_somebody_reads_the_journal(
+    tmp_path: Path, mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it cannot do then is said in the log, and the run's report comes all the same."""
+    monkeypatch.setattr("aegis.store.journal._BUSY_S", 0.01)
+    async with open_desk(tmp_path) as desk:
+        with closing(sqlite3.connect(tmp_path / "j.db", isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM events").fetchone()
+            with capture_logs() as logs:
+                report = await desk.scribe.ask(Seal(entry(1)[0]), timeout=5)
+    assert report.events == 1
+    assert [line["event"] for line in logs] == ["journal_not_one_file"]
 
 
 class HeldUp(Scribe):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from aegis.errors import Broken, Refused
+from aegis.errors import Broken, Refused, Unavailable
 from aegis.store import journal as module
 from aegis.store.journal import Entry, Journal, read_rows, verify
 
@@ -124,6 +124,41 @@ def test_journal_breaks_at_a_lock_that_stays(
     foreign.close()
     journal.close()
     assert verify(tmp_path / "j.db")[0] == 1
+
+
+def test_journal_waits_for_a_reader_of_a_moment_before_it_is_one_file(tmp_path: Path) -> None:
+    """A copy of that file alone is then all of it."""
+    journal = write(tmp_path / "j.db", 1)
+    foreign = open_foreign(tmp_path / "j.db")
+    foreign.execute("BEGIN")
+    foreign.execute("SELECT count(*) FROM events").fetchone()
+    journal.append([Entry("note", {})], wall_ns=1)
+    letting_go = threading.Timer(0.05, foreign.execute, ["ROLLBACK"])
+    letting_go.start()
+    journal.seal()
+    letting_go.join()
+    shutil.copy(tmp_path / "j.db", tmp_path / "copy.db")
+    assert verify(tmp_path / "copy.db")[0] == 2
+    foreign.close()
+    journal.close()
+
+
+def test_journal_says_that_it_is_not_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a reader stays; nothing is lost, and nothing is written any more."""
+    monkeypatch.setattr(module, "_BUSY_S", 0.01)
+    journal = write(tmp_path / "j.db", 1)
+    foreign = open_foreign(tmp_path / "j.db")
+    foreign.execute("BEGIN")
+    foreign.execute("SELECT count(*) FROM events").fetchone()
+    journal.append([Entry("note", {})], wall_ns=1)
+    with pytest.raises(Unavailable, match="part of it"):
+        journal.seal()
+    assert journal.sealed
+    journal.close()
+    foreign.close()
+    assert verify(tmp_path / "j.db")[0] == 2
 
 
 def test_journal_refuses_update_and_delete(tmp_path: Path) -> None:
