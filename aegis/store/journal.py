@@ -105,6 +105,7 @@ class Journal:
             Refused: the folder cannot be written to, the file is not a journal, or another engine holds it.
             Broken: its chain does not hold.
         """
+        path = path.resolve()  # whoever comes by another name finds the same lock
         self.path = path
         self._lock = _lock(path)
         with ExitStack() as undo:
@@ -253,7 +254,9 @@ def read_rows(path: Path) -> list[Row]:
     if not path.is_file():
         raise Refused(f"{path}: there is no journal")
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        with closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        ) as connection:
             return [Row(*row) for row in connection.execute(_SELECT)]
     except sqlite3.Error as why:
         raise Refused(f"{path}: not a journal: {why}") from None

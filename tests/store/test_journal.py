@@ -80,6 +80,25 @@ def test_journal_has_one_writer(tmp_path: Path) -> None:
     Journal(tmp_path / "j.db").close()
 
 
+def test_journal_has_one_writer_by_whatever_name(tmp_path: Path) -> None:
+    """A symbolic link leads to the same journal, and to the same lock."""
+    journal = write(tmp_path / "j.db", 1)
+    (tmp_path / "link.db").symlink_to(tmp_path / "j.db")
+    with pytest.raises(Refused, match="another engine"):
+        Journal(tmp_path / "link.db")
+    journal.close()
+    write(tmp_path / "link.db", 1).close()
+    assert verify(tmp_path / "j.db")[0] == 2
+
+
+@pytest.mark.parametrize("name", ["run#1", "50%25", "what?"])
+def test_journal_is_read_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    """SQLite takes the name of a file to read for an address, where these characters mean something."""
+    folder = tmp_path / name
+    write(folder / "j.db", 1).close()
+    assert verify(folder / "j.db")[0] == 1
+
+
 def test_journal_can_be_read_while_it_is_written(tmp_path: Path) -> None:
     """Verifying does not disturb the engine that writes."""
     journal = write(tmp_path / "j.db", 3)
