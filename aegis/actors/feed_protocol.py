@@ -23,7 +23,7 @@ class SocketTerms(msgspec.Struct, frozen=True):
     """How long a market socket may do what; the configuration sets silences, deadlines and lifetime."""
 
     silence_ms: int = 10_000
-    """Without an event for so long, a socket is broken."""
+    """Without an event for so long, a socket is broken; 0: never."""
     deadlines_ms: dict[str, int] = msgspec.field(
         default_factory=lambda: {"markPrice": 10_000, "bookTicker": 60_000}
     )

@@ -111,8 +111,8 @@ class ShardKeeper:
         self._is_broken = is_broken
         terms = parts.terms
         self._freshness: Final = Freshness(shard.streams, terms.deadlines_ms)
-        shortest_ms = min(ms for ms in (terms.silence_ms, *terms.deadlines_ms.values()) if ms > 0)
-        self._look_s: Final = min(_LOOK_S_MAX, shortest_ms / 1000 / _LOOKS)
+        limits_ms = [ms for ms in (terms.silence_ms, *terms.deadlines_ms.values()) if ms > 0]
+        self._look_s: Final = min([_LOOK_S_MAX, *(ms / 1000 / _LOOKS for ms in limits_ms)])
         rows = [self._rows_of(stream) for stream in shard.streams]
         self._rows: Final[Rows] = np.unique(np.concatenate(rows))
         self._symbols: Final = sorted(
@@ -215,7 +215,7 @@ class ShardKeeper:
             if socket.heard != heard:
                 heard, heard_ms = socket.heard, now_ms
                 self._backoff.succeeded()  # a server that only accepts and closes does not get this far
-            elif now_ms - heard_ms >= terms.silence_ms:
+            elif 0 < terms.silence_ms <= now_ms - heard_ms:
                 return Due.SILENT
             if not socket.is_subscribed:
                 if now_ms - opened_ms >= terms.acknowledge_ms:

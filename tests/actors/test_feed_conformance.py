@@ -139,6 +139,28 @@ async def test_feed_survives_a_slow_drip(feeding: Any) -> None:
         assert watch.gaps() == watch.strays() == []
 
 
+async def test_feed_without_a_deadline_gives_nobody_up(feeding: Any, terms: SocketTerms) -> None:
+    """All four silences 0: a socket that hears nothing is kept, and goes on when the exchange does."""
+    patient = msgspec.structs.replace(
+        terms, silence_ms=0, deadlines_ms=dict.fromkeys(terms.deadlines_ms, 0)
+    )
+    async with feeding(feed_terms=patient) as (server, watch):
+        await watch.until_whole()
+        quotes = [f"{symbol.lower()}@bookTicker" for symbol in SYMBOLS]
+        for stream in quotes:
+            server.faults.silence(stream)
+        for _ in range(
+            2
+        ):  # a line a second: longer than the silence that ends a socket in the other tests
+            await watch.until(lambda status: status.subscribed)
+        for stream in quotes:
+            server.faults.speak(stream)
+        await watch.until_whole()
+        status = watch.worker.status()
+        assert status.connects == len(status.shards)
+        assert watch.gaps() == []
+
+
 async def test_feed_answers_pings_in_a_flood(feeding: Any) -> None:
     """A flood that only the slow path can read keeps no ping waiting for too long, and loses nothing."""
     kline = {
