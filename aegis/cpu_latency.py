@@ -21,11 +21,11 @@ from typing import Final
 
 from aegis.errors import Refused
 
-__all__ = ["request_cpu_latency"]
+__all__ = ["LONGEST_US", "request_cpu_latency"]
 
 _DEVICE: Final = Path("/dev/cpu_dma_latency")
 _DRIVER: Final = Path("/sys/devices/system/cpu/cpuidle/current_driver")
-_LONGEST_US: Final = (1 << 31) - 1
+LONGEST_US: Final = (1 << 31) - 1
 _VALUE: Final = struct.Struct("=i")
 
 
@@ -46,8 +46,8 @@ def request_cpu_latency(
     Raises:
         Refused: the kernel has no number so large.
     """
-    if limit_us > _LONGEST_US:
-        raise Refused(f"cpu_latency_us is at most {_LONGEST_US}")
+    if limit_us > LONGEST_US:
+        raise Refused(f"cpu_latency_us is at most {LONGEST_US}")
     if limit_us < 0:
         yield "not asked for"
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["paper_symbols"]
+__all__ = ["SYMBOLS_MAX", "paper_symbols"]
 
 _COINS: Final = (
     "BTC",
@@ -21,6 +21,9 @@ _COINS: Final = (
     "SUI",
 )
 _DEFAULT: Final = 8
+
+SYMBOLS_MAX: Final = 4096
+"""Of one run: the names of more would not fit the command line of the shipped exchange, nor the orders of the worker."""
 
 
 def paper_symbols(count: int = _DEFAULT) -> tuple[str, ...]:

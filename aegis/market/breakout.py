@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
-from attrs.validators import gt, lt
+from attrs.validators import gt, le
 
 from aegis.compiled import compiled
 from aegis.market.kernel import constant
+from aegis.market.parameters import MAX_ATR
 from aegis.market.rules import Rule, rule_record, rule_signature
 from aegis.market.signals import Reason, propose_entry
 from aegis.market.strategy import Proposal, Strategy
@@ -32,7 +33,7 @@ class BreakoutParameters:
         stop_atr: distance of the protective stop from the close, in ATR.
     """
 
-    stop_atr: float = attrs.field(default=1.5, validator=[gt(0.0), lt(math.inf)])
+    stop_atr: float = attrs.field(default=1.5, validator=[gt(0.0), le(MAX_ATR)])
 
 
 @compiled(rule_signature(BreakoutParameters))

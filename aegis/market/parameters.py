@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from enum import IntEnum
 from typing import Any, Final
 
 import attrs
-from attrs.validators import ge, gt, le, lt
+from attrs.validators import ge, gt, le
 
-__all__ = ["MAX_KEPT", "MAX_PIVOT_BARS", "MAX_WINDOW", "BarKind", "Parameters", "fields_of"]
+__all__ = [
+    "MAX_ATR",
+    "MAX_BARS",
+    "MAX_INTERVAL_MS",
+    "MAX_KEPT",
+    "MAX_PIVOT_BARS",
+    "MAX_WINDOW",
+    "BarKind",
+    "Parameters",
+    "fields_of",
+]
 
 MAX_WINDOW: Final = 64
 """The rings of recent prices hold this many bars."""
@@ -19,6 +28,17 @@ MAX_PIVOT_BARS: Final = MAX_WINDOW // 2 - 1
 
 MAX_KEPT: Final = 64
 """There is room for so many zones, or pools, of a side."""
+
+MAX_INTERVAL_MS: Final = 365 * 86_400_000
+"""A year: of longer bars, or sessions, a run sees no end."""
+
+MAX_BARS: Final = 1_000_000
+"""An average of more bars would not move in float32, as the features are kept."""
+
+MAX_ATR: Final = 1000.0
+"""A stop, or a pool, that is so many ATR wide is none any more."""
+
+_MAX_SIZE: Final = 1e15
 
 
 class BarKind(IntEnum):
@@ -38,8 +58,8 @@ def _between(least: int, most: int) -> Any:
     return [ge(least), le(most)]
 
 
-def _positive() -> Any:
-    return [gt(0.0), lt(math.inf)]
+def _positive(most: float) -> Any:
+    return [gt(0.0), le(most)]
 
 
 @attrs.frozen
@@ -47,7 +67,7 @@ class Parameters:
     """What the analysis can be told. Refuses, with a `ValueError`, what makes no sense.
 
     Attributes:
-        interval_ms: length of a bar in exchange time, from 100 ms; of a TIME bar only.
+        interval_ms: length of a bar in exchange time, from 100 ms to a year; of a TIME bar only.
         pivot_bars: bars to the right that confirm a pivot (L).
         atr_period: bars of the average true range (Wilder).
         stop_atr: distance of the protective stop that the shipped `breakout` proposes, in ATR, where nothing else is
@@ -70,26 +90,26 @@ class Parameters:
         feature_bars: span of the moving mean and variance that standardise the features, as in an EMA.
     """
 
-    interval_ms: int = attrs.field(default=60_000, validator=ge(100))
+    interval_ms: int = attrs.field(default=60_000, validator=_between(100, MAX_INTERVAL_MS))
     pivot_bars: int = attrs.field(default=5, validator=_between(1, MAX_PIVOT_BARS))
-    atr_period: int = attrs.field(default=14, validator=ge(1))
-    stop_atr: float = attrs.field(default=1.5, validator=_positive())
+    atr_period: int = attrs.field(default=14, validator=_between(1, MAX_BARS))
+    stop_atr: float = attrs.field(default=1.5, validator=_positive(MAX_ATR))
     bar_kind: BarKind = attrs.field(default=BarKind.TIME, converter=BarKind)
-    bar_size: float = attrs.field(default=1000.0, validator=_positive())
-    session_ms: int = attrs.field(default=86_400_000, validator=ge(1000))
-    rsi_period: int = attrs.field(default=14, validator=ge(2))
+    bar_size: float = attrs.field(default=1000.0, validator=_positive(_MAX_SIZE))
+    session_ms: int = attrs.field(default=86_400_000, validator=_between(1000, MAX_INTERVAL_MS))
+    rsi_period: int = attrs.field(default=14, validator=_between(2, MAX_BARS))
     band_period: int = attrs.field(default=20, validator=_between(2, MAX_WINDOW - 1))
-    ema_period: int = attrs.field(default=20, validator=ge(2))
-    macd_fast: int = attrs.field(default=12, validator=ge(2))
-    macd_slow: int = attrs.field(default=26)
-    macd_signal: int = attrs.field(default=9, validator=ge(1))
-    adx_period: int = attrs.field(default=14, validator=ge(2))
+    ema_period: int = attrs.field(default=20, validator=_between(2, MAX_BARS))
+    macd_fast: int = attrs.field(default=12, validator=_between(2, MAX_BARS))
+    macd_slow: int = attrs.field(default=26, validator=le(MAX_BARS))
+    macd_signal: int = attrs.field(default=9, validator=_between(1, MAX_BARS))
+    adx_period: int = attrs.field(default=14, validator=_between(2, MAX_BARS))
     stochastic_period: int = attrs.field(default=14, validator=_between(1, MAX_WINDOW))
     volatility_period: int = attrs.field(default=20, validator=_between(2, MAX_WINDOW - 1))
-    pool_atr: float = attrs.field(default=0.1, validator=_positive())
+    pool_atr: float = attrs.field(default=0.1, validator=_positive(MAX_ATR))
     block_by_close: bool = False
     kept: int = attrs.field(default=16, validator=_between(1, MAX_KEPT))
-    feature_bars: int = attrs.field(default=500, validator=ge(1))
+    feature_bars: int = attrs.field(default=500, validator=_between(1, MAX_BARS))
 
     @macd_slow.validator
     def _slower(self, _: object, slow: int) -> None:

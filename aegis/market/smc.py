@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
 import attrs
-from attrs.validators import ge, gt, lt
+from attrs.validators import ge, gt, le
 
 from aegis.market.events import Element, Happening
+from aegis.market.parameters import MAX_ATR
 from aegis.market.strategy import Proposal, Strategy
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ class SmcParameters:
         leave_on_change: a change of character against a position ends it.
     """
 
-    stop_atr: float = attrs.field(default=0.25, validator=[gt(0.0), lt(math.inf)])
-    reward: float = attrs.field(default=1.5, validator=[ge(0.0), lt(math.inf)])
-    discount: float = attrs.field(default=0.5, validator=[gt(0.0), attrs.validators.le(1.0)])
+    stop_atr: float = attrs.field(default=0.25, validator=[gt(0.0), le(MAX_ATR)])
+    reward: float = attrs.field(default=1.5, validator=[ge(0.0), le(MAX_ATR)])
+    discount: float = attrs.field(default=0.5, validator=[gt(0.0), le(1.0)])
     leave_on_change: bool = True
 
 

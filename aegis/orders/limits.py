@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import Enum
+from typing import Final
 
 import attrs
-from attrs.validators import gt
+from attrs.validators import ge, gt, le
 
 from aegis.orders.exposure import Exposure
 from aegis.orders.instrument import Instrument, Side
@@ -20,6 +21,10 @@ from aegis.orders.order import Ticket
 __all__ = ["Limits", "Reason", "Refusal", "Wish", "closing_tickets", "judge"]
 
 ZERO = Decimal(0)
+_AMOUNT: Final = [gt(ZERO), le(Decimal(10) ** 15)]
+"""Nobody has more, and the arithmetic of orders stays far from where it overflows."""
+_DATA_AGE_MS: Final = [ge(1), le(3_600_000)]
+"""At most an hour: receive stamps begin again after 71 minutes, so no greater age is known."""
 
 
 class Reason(Enum):
@@ -53,15 +58,15 @@ class Refusal:
 class Limits:
     """The bounds of one account, in the quote asset where money is meant."""
 
-    order_notional: Decimal = attrs.field(default=Decimal(1000), validator=gt(ZERO))
+    order_notional: Decimal = attrs.field(default=Decimal(1000), validator=_AMOUNT)
     """What an entry is worth."""
-    order_quantity_max: Decimal = attrs.field(default=Decimal(10_000_000), validator=gt(ZERO))
-    order_notional_max: Decimal = attrs.field(default=Decimal(5000), validator=gt(ZERO))
-    position_notional_max: Decimal = attrs.field(default=Decimal(2000), validator=gt(ZERO))
+    order_quantity_max: Decimal = attrs.field(default=Decimal(10_000_000), validator=_AMOUNT)
+    order_notional_max: Decimal = attrs.field(default=Decimal(5000), validator=_AMOUNT)
+    position_notional_max: Decimal = attrs.field(default=Decimal(2000), validator=_AMOUNT)
     """Per symbol, of the position as it would be with everything filled."""
-    gross_notional_max: Decimal = attrs.field(default=Decimal(20_000), validator=gt(ZERO))
+    gross_notional_max: Decimal = attrs.field(default=Decimal(20_000), validator=_AMOUNT)
     """Over all symbols."""
-    data_age_ms_max: int = attrs.field(default=1000, validator=gt(0))
+    data_age_ms_max: int = attrs.field(default=1000, validator=_DATA_AGE_MS)
 
 
 @attrs.frozen
