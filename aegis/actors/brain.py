@@ -15,7 +15,6 @@ import numpy.typing as npt
 import trio
 
 from aegis.actors.brain_thread import BrainThread
-from aegis.actors.delivery import deliver
 from aegis.actors.latency import Latency, LatencyReport
 from aegis.kernel import Actor, ActorRef, Delivery, Level, Priority, on
 from aegis.kernel.bus import Bus
@@ -170,7 +169,9 @@ class Brain(Actor):
         while True:
             await reader.wait()
             self._read[type(ready)] = read = trio.Event()
-            deliver(self.ctx.ref, ready)
+            await self.ctx.ref.send(
+                ready
+            )  # candles of before may fill the box: it waits behind them
             await read.wait()
 
     async def _mind_listeners(self, thread: BrainThread) -> None:
