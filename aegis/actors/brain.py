@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final, Protocol
 import attrs
 import numpy as np
 import numpy.typing as npt
+import structlog
 import trio
 
 from aegis.actors.brain_thread import BrainThread
@@ -48,6 +49,8 @@ BATCHES_PER_TURN: Final = 4
 """After so many full batches the mailbox gets its turn: an order's news must not wait behind a flood."""
 LISTENERS_S: Final = 0.05
 """How often it looks whether somebody listens to updates."""
+LOSSES_NS: Final = 1_000_000_000
+"""Bars that are lost are logged so often at most: whoever has no time for bars has none for lines."""
 _STAMP_MASK: Final = 0xFFFFFFFF
 # To read them from the enum takes as long as a tell.
 _CONFLATED: Final = Delivery.CONFLATED
@@ -58,6 +61,8 @@ _SIDES: Final = {
     int(SignalKind.EXIT): None,
 }
 _REASONS: Final = {int(reason): reason.name.lower() for reason in Reason}
+
+_log = structlog.get_logger(__name__)
 
 
 class TickReader(Protocol):
@@ -86,6 +91,8 @@ class BrainReport:
     """Signals that found the Gate gone."""
     by_rule: dict[str, int]
     """Of the proposed ones, those of each compiled strategy."""
+    bars_lost: int
+    """Closed bars that found no room on their way to this actor: the next one is broken for whoever follows."""
     bars_unsent: int
     """Closed bars that a strategist had no room for: its next one is broken."""
     lost: int
@@ -149,6 +156,8 @@ class Brain(Actor):
         self._unsent = 0
         self._by_rule: Counter[str] = Counter()
         self._bars_unsent = 0
+        self._losses_logged = (0, 0)
+        self._losses_logged_ns = -LOSSES_NS
         self._halted = False
         self._tick_to_signal = Latency()
 
@@ -163,6 +172,10 @@ class Brain(Actor):
         self.ctx.start_soon(self._watch, thread.closings, ClosingsReady())
         self.ctx.start_soon(self._watch, thread.updates, UpdatesReady())
         self.ctx.start_soon(self._mind_listeners, thread)
+
+    async def stopping(self, _: object) -> None:
+        """Log the bars that were lost since that was logged last."""
+        self._log_losses()
 
     async def _watch(self, reader: TickReader, ready: object) -> None:
         """Turn a ring's readiness into a message, so that reading waits its turn like everything else."""
@@ -240,6 +253,21 @@ class Brain(Actor):
             closed = BarClosed(self._symbols[symbol], closing, bool(closing["is_past"]))
             for strategist in self._strategists[symbol]:
                 self._bars_unsent += strategist.tell(closed) is not Delivery.OK
+        if self.ctx.clock.monotonic_ns() - self._losses_logged_ns >= LOSSES_NS:
+            self._log_losses()
+
+    def _log_losses(self) -> None:
+        """Say how many bars were lost so far, where there are more than were said."""
+        losses = (self._bars_lost, self._bars_unsent)
+        if losses != self._losses_logged:
+            self._losses_logged = losses
+            self._losses_logged_ns = self.ctx.clock.monotonic_ns()
+            _log.warning("bars_lost", lost=losses[0], unsent=losses[1])
+
+    @property
+    def _bars_lost(self) -> int:
+        on_the_way = 0 if self._thread is None else self._thread.closings_lost
+        return on_the_way + int(self._analysis.outbox[0]["closings_lost"])
 
     def _publish(self, windows: npt.NDArray[np.void]) -> None:
         for window in windows:
@@ -332,6 +360,7 @@ class Brain(Actor):
             superseded=self._superseded,
             unsent=self._unsent,
             by_rule=dict(self._by_rule),
+            bars_lost=self._bars_lost,
             bars_unsent=self._bars_unsent,
             lost=0 if self._thread is None else self._thread.lost,
             loop_thread=threading.get_native_id(),

@@ -134,3 +134,8 @@ class BrainThread:
         """Signals, closed bars and updates that found no room on their way to the actor."""
         lost = (Wire.SIGNALS_LOST, Wire.CLOSINGS_LOST, Wire.UPDATES_LOST)
         return sum(int(self._wire[word]) for word in lost)
+
+    @property
+    def closings_lost(self) -> int:
+        """Of these, closed bars."""
+        return int(self._wire[Wire.CLOSINGS_LOST])

@@ -88,6 +88,9 @@ def _market(report: EngineReport) -> dict[str, Any]:
         "ticks": brain_ticks(report),
         "ticks_lost": brain.ticks_lost + feed.dropped,
         "bars": brain.counts["bars"],
+        "bars_lost": brain.bars_lost,
+        "bars_unsent": brain.bars_unsent,
+        "bars_refused": brain.counts["bars_refused"],
         "history": None if report.history is None else attrs.asdict(report.history),
         "feed": {
             "restarts": feed.restarts,

@@ -8,21 +8,30 @@ from contextlib import asynccontextmanager
 import attrs
 import numpy as np
 import numpy.typing as npt
+import pytest
+import structlog.testing
 import trio
 
 from aegis.actors.brain import Brain, BrainReport
-from aegis.kernel import Actor, ActorRef, on, open_system
+from aegis.kernel import Actor, ActorRef, Level, Priority, on, open_system
 from aegis.market.analysis import Analysis
 from aegis.market.bars import BAR
 from aegis.market.parameters import Parameters
-from aegis.market.records import TICK
+from aegis.market.records import TICK, TickKind
 from aegis.messages import BarClosed, PastBars, Report, Signal
 from aegis.shm import Policy, Ring
+from aegis.shm.writer import Writer
 
 MINUTE_NS = 60_000_000_000
 FIRST_NS = 1_700_000_000_000_000_000 - 1_700_000_000_000_000_000 % MINUTE_NS
 PARAMETERS = Parameters(interval_ms=60_000)
 PATIENCE_S = 30.0
+LOOKS = 50_000
+"""Of a loop that waits without giving way: some seconds."""
+RING = 4096
+"""Closed bars that may wait for the loop."""
+BOX = 1024
+"""And those that may wait for a follower."""
 
 
 def candles(count: int, first: int = 0) -> npt.NDArray[np.void]:
@@ -35,6 +44,16 @@ def candles(count: int, first: int = 0) -> npt.NDArray[np.void]:
     return bars
 
 
+def trades(count: int) -> npt.NDArray[np.void]:
+    """One a minute: each but the first closes a bar."""
+    ticks = np.zeros(count, TICK)
+    ticks["kind"] = TickKind.TRADE
+    ticks["event_ns"] = FIRST_NS + np.arange(count) * MINUTE_NS
+    ticks["bid"] = ticks["ask"] = 100.0
+    ticks["ask_size"] = 1.0
+    return ticks
+
+
 class Gate(Actor):
     """Takes what it is told."""
 
@@ -45,6 +64,8 @@ class Gate(Actor):
 
 class Follower(Actor):
     """Stands for a Strategist: looks at nothing before it is let."""
+
+    mailbox = {Priority.ANALYSIS: Level.block(BOX)}
 
     def __init__(self, numbers: list[int], may_look: trio.Event) -> None:
         self._numbers = numbers
@@ -62,6 +83,7 @@ class Stage:
 
     brain: ActorRef
     analysis: Analysis
+    ticks: Writer
     numbers: list[int]
     """Of the bars that the follower has looked at."""
     may_look: trio.Event
@@ -72,9 +94,8 @@ class Stage:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    with trio.fail_after(PATIENCE_S):
-        while not holds():
-            await trio.lowlevel.checkpoint()
+    while not holds():
+        await trio.lowlevel.checkpoint()
 
 
 @asynccontextmanager
@@ -83,9 +104,10 @@ async def open_stage(symbols: Sequence[str] = ("A",)) -> AsyncIterator[Stage]:
     numbers: list[int] = []
     may_look = trio.Event()
     with (
-        Ring.create(TICK, 1 << 10) as ring,
+        trio.fail_after(PATIENCE_S),
+        Ring.create(TICK, 1 << 14) as ring,
         ring.reader("brain", policy=Policy.GATE) as reader,
-        ring.writer(),
+        ring.writer() as ticks,
     ):
         async with open_system() as system:
             gate = await system.spawn(Gate)
@@ -93,7 +115,7 @@ async def open_stage(symbols: Sequence[str] = ("A",)) -> AsyncIterator[Stage]:
             brain = await system.spawn(
                 Brain, reader, analysis, symbols, gate, strategists={symbols[0]: [follower]}
             )
-            yield Stage(brain, analysis, numbers, may_look)
+            yield Stage(brain, analysis, ticks, numbers, may_look)
 
 
 async def test_brain_takes_closings_while_its_box_is_full_of_candles() -> None:
@@ -106,3 +128,31 @@ async def test_brain_takes_closings_while_its_box_is_full_of_candles() -> None:
                 nursery.start_soon(stage.brain.send, past)
         await until(lambda: len(stage.numbers) > 0)
         assert (await stage.report()).bars_unsent == 0
+
+
+async def test_no_bar_is_lost_in_silence() -> None:
+    """A loop that does something else, and a follower without room: each bar that it cost is counted and logged."""
+    with structlog.testing.capture_logs() as logs:
+        async with open_stage() as stage:
+            closed = 2 * RING
+            ticks = trades(closed + 1)
+            stage.ticks.write_batch(ticks[:1])
+            await until(lambda: stage.analysis.counts()["ticks"] == 1)  # the thread has begun
+            stage.ticks.write_batch(ticks[1:])
+            for _ in range(LOOKS):
+                if stage.analysis.counts()["bars"] == closed:
+                    break
+            else:
+                pytest.fail("the thread has not stepped")
+            report = await stage.report()
+            while report.bars_lost + report.bars_unsent + BOX + 1 < closed:
+                report = await stage.report()
+            assert report.bars_lost == closed - RING
+            stage.may_look.set()
+            await until(
+                lambda: len(stage.numbers) + report.bars_lost + report.bars_unsent == closed
+            )
+    said = [each for each in logs if each["event"] == "bars_lost"]
+    assert said[0]["lost"] == report.bars_lost
+    assert (said[-1]["lost"], said[-1]["unsent"]) == (report.bars_lost, report.bars_unsent)
+    assert len(said) < 5  # not one a bar

@@ -206,7 +206,7 @@ async def test_engine_trades_several_strategies_at_once(tmp_path: Path) -> None:
         report = await engine.wind_down("test")
         fickle, smc = report.strategists
         assert fickle.quarantined == {SYMBOLS[1]: "ValueError: not this one"}
-        assert (smc.quarantined, report.brain.bars_unsent) == ({}, 0)
+        assert (smc.quarantined, report.brain.bars_lost, report.brain.bars_unsent) == ({}, 0, 0)
         judged = report.gate.approved + report.gate.refused + report.gate.expired
         assert report.proposed == judged + report.superseded + report.unsent
         assert_books_agree(server, report, journal)

@@ -109,6 +109,7 @@ def test_run_ends_with_a_summary_that_adds_up(command: Command) -> None:
     assert orders["sent"] == orders["accepted"] + orders["refused"] + orders["unknown"]
     assert summary["reconciled"] is True
     assert summary["ticks_lost"] == 0
+    assert [summary[f"bars_{fate}"] for fate in ("lost", "unsent", "refused")] == [0, 0, 0]
     assert summary["clean"] == {"processes": 0, "segments": 0}
     assert len(set(summary["pids"].values())) == 3
     assert summary["positions"] == {}
