@@ -101,6 +101,8 @@ class PastBars:
     """BAR records, oldest first."""
     complete: bool
     """False: something is missing behind them, and could not be had."""
+    taken: Reply | None = None
+    """Is answered when they are taken, and told to those who follow: whoever brings many waits for it before the next."""
 
 
 @message(Priority.ANALYSIS)

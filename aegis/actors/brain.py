@@ -16,6 +16,7 @@ import structlog
 import trio
 
 from aegis.actors.brain_thread import BrainThread
+from aegis.actors.intake import Intake
 from aegis.actors.latency import Latency, LatencyReport
 from aegis.kernel import Actor, ActorRef, Delivery, Level, Priority, on
 from aegis.kernel.bus import Bus
@@ -149,6 +150,7 @@ class Brain(Actor):
         analysis.follow([row for row, refs in enumerate(self._strategists) if refs])
         self._conflation = Conflation(len(symbols), conflate_ms)
         self._thread: BrainThread | None = None
+        self._intake = Intake(self._digest)
         self._batch = np.empty(BATCH, TICK)
         self._read: dict[type, trio.Event] = {}
         self._proposed = 0
@@ -163,6 +165,7 @@ class Brain(Actor):
 
     async def started(self) -> None:
         """Watch the ring, or the thread that does."""
+        self.ctx.start_soon(self._intake.run)
         if is_virtual(self.ctx.clock) or not isinstance(self._reader, Reader):
             self.ctx.start_soon(self._watch, self._reader, TicksReady())
             return
@@ -228,6 +231,14 @@ class Brain(Actor):
             return
         self._analysis.obey(orders)
         self._tell_closings(self._analysis.closings())
+
+    async def _digest(self, orders: npt.NDArray[np.void]) -> None:
+        """Have a piece of many orders done, and their closings told, before the next."""
+        if self._thread is not None:
+            await self._thread.digest(orders)
+        else:
+            await trio.lowlevel.checkpoint()
+            await self._obey(orders)
 
     def _propose(self, signals: npt.NDArray[np.void]) -> None:
         if self._halted:
@@ -320,21 +331,24 @@ class Brain(Actor):
             await self._obey(commands.disarm_stop(index))
 
     @on(BeginBars)
-    async def begin_bars(self, begin: BeginBars) -> None:
-        """Make bars of ticks from a time on."""
+    def begin_bars(self, begin: BeginBars) -> None:
+        """Make bars of ticks from a time on, behind the candles that were brought before."""
         rows = self._index.values()
-        await self._obey(
+        self._intake.take(
             np.concatenate([commands.begin_bars_at(row, begin.begin_ns) for row in rows])
         )
 
     @on(PastBars)
-    async def take_past(self, past: PastBars) -> None:
-        """Take candles that closed before; what follows from them is past, so nothing is proposed."""
+    def take_past(self, past: PastBars) -> None:
+        """Take candles that closed before; what follows from them is past, so nothing is proposed.
+
+        They are taken as fast as the Strategists look at them, while an order's news is handled at once.
+        """
         index = self._index[past.symbol]
         orders = [commands.take_bars(index, past.bars)]
         if not past.complete:
             orders.append(commands.break_bar(index))
-        await self._obey(np.concatenate(orders))
+        self._intake.take(np.concatenate(orders), self._strategists[index], past.taken)
 
     @on(Halt)
     async def halt(self, _: Halt) -> None:

@@ -22,6 +22,7 @@ from aegis.market.records import TICK
 from aegis.market.signals import SIGNAL
 from aegis.shm import Policy, Ring
 from aegis.shm.entry_points import prepare
+from aegis.shm.layout import signed
 from aegis.shm.reader import Reader
 from aegis.shm.wakeup import RUNG
 from aegis.shm.writer import Writer
@@ -31,6 +32,7 @@ __all__ = ["BrainThread"]
 _COMMANDS: Final = 1024
 _FOUND: Final = 64
 """Signals that are taken in one go; then somebody else has a turn."""
+_PAUSE_S: Final = 0.001
 _OUTPUTS: Final = 4096
 """Signals, closed bars or updates that may wait for the loop; what comes then is counted as lost."""
 
@@ -60,7 +62,7 @@ class BrainThread:
         commands, self._commands_in = self._ring(COMMAND, _COMMANDS)
         self._commands: Final = commands
         signals_out, self._signals = self._ring(SIGNAL, _OUTPUTS)
-        closings_out, self.closings = self._ring(CLOSING, _OUTPUTS)
+        self._closings_out, self.closings = self._ring(CLOSING, _OUTPUTS)
         updates_out, self.updates = self._ring(CONFLATED, _OUTPUTS)
         self._wire: Final[npt.NDArray[np.int64]] = np.zeros(len(Wire), np.int64)
         for word, value in {
@@ -68,7 +70,7 @@ class BrainThread:
             Wire.BELL: reader.bell_fd,
             Wire.COMMANDS: self._commands_in.handle,
             Wire.SIGNALS: signals_out.handle,
-            Wire.CLOSINGS: closings_out.handle,
+            Wire.CLOSINGS: self._closings_out.handle,
             Wire.UPDATES: updates_out.handle,
             Wire.WINDOW_NS: conflation.length_ns,
         }.items():
@@ -125,6 +127,17 @@ class BrainThread:
         await self._commands.write_all(commands)
         self._reader.wake()
 
+    async def digest(self, commands: npt.NDArray[np.void]) -> None:
+        """Have commands obeyed, and wait until the bars that they closed were taken, give or take the last one.
+
+        To be used by one task. Unlike `obey` it does not wait at the ring, where only one may.
+        """
+        while len(commands):
+            commands = commands[self._commands.write_batch(commands) :]
+            self._reader.wake()
+            await _until_read(self._commands_in, self._commands.position)
+        await _until_read(self.closings, self._closings_out.position)
+
     def hear_updates(self, wanted: bool) -> None:  # a switch
         """Whether windows are conflated and handed on: nobody listens most of the time."""
         self._wire[Wire.HEARD] = wanted
@@ -139,3 +152,9 @@ class BrainThread:
     def closings_lost(self) -> int:
         """Of these, closed bars."""
         return int(self._wire[Wire.CLOSINGS_LOST])
+
+
+async def _until_read(reader: Reader, position: int) -> None:
+    """Wait until a reader has come to a position: it has no bell for those who wait for it to come so far."""
+    while signed(reader.position - position) < 0:
+        await trio.sleep(_PAUSE_S)

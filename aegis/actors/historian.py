@@ -12,7 +12,8 @@ import trio
 from numpy.typing import NDArray
 
 from aegis.errors import Refused, Unavailable
-from aegis.kernel import Actor, ActorRef, Level, Priority, on
+from aegis.kernel import Actor, ActorRef, Delivery, Level, Priority, on
+from aegis.kernel.receipt import Reply
 from aegis.market.bars import BAR
 from aegis.messages import BeginBars, PastBars, Report
 from aegis.venue.backoff import Backoff
@@ -109,7 +110,7 @@ class Historian(Actor):
         await trio.sleep(max(0, wait_ms) / 1000)
         await self._each(lambda symbol: self._left_out(symbol, begin_ms))
         for symbol in self._missing:
-            await self._brain.send(PastBars(symbol, np.zeros(0, BAR), complete=False))
+            await self._hand_over(symbol, np.zeros(0, BAR), complete=False)
         self._joined = True
         _log.info("history_joined", candles=self._brought, missing=self._missing)
 
@@ -153,8 +154,14 @@ class Historian(Actor):
         new = bars[bars["start_ns"] >= self._until_ns.get(symbol, 0)]
         if len(new):
             self._until_ns[symbol] = int(new["known_ns"][-1])
+            await self._hand_over(symbol, new, complete=True)
             self._brought += len(new)
-            await self._brain.send(PastBars(symbol, new, complete=True))
+
+    async def _hand_over(self, symbol: str, bars: NDArray[np.void], *, complete: bool) -> None:
+        """Give candles to the Brain, and wait until it has passed them on: strategies look at thousands a second, not at millions."""
+        taken = Reply()
+        if await self._brain.send(PastBars(symbol, bars, complete, taken)) is Delivery.OK:
+            await taken.wait()
 
     async def _fetch(self, symbol: str, wanted: int) -> NDArray[np.void] | None:
         """Ask, and ask again a few times; None where it was for nothing."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from decimal import Decimal
+from itertools import count
+from typing import ClassVar
 
 import attrs
 import numpy as np
@@ -13,12 +16,24 @@ import structlog.testing
 import trio
 
 from aegis.actors.brain import Brain, BrainReport
+from aegis.actors.delivery import ask_again
+from aegis.actors.feed import FeedReport
+from aegis.actors.historian import Historian, HistorianReport
+from aegis.actors.intake import PIECE, WAITING_MAX
+from aegis.actors.strategist import StrategistReport, start_strategists
 from aegis.kernel import Actor, ActorRef, Level, Priority, on, open_system
+from aegis.kernel.bus import Bus
+from aegis.kernel.receipt import Reply
 from aegis.market.analysis import Analysis
 from aegis.market.bars import BAR
+from aegis.market.desk import Desk
 from aegis.market.parameters import Parameters
+from aegis.market.plan import Plan
 from aegis.market.records import TICK, TickKind
-from aegis.messages import BarClosed, PastBars, Report, Signal
+from aegis.market.strategy import NoParameters, Strategy
+from aegis.market.view import View
+from aegis.messages import BarClosed, OrderChanged, PastBars, Report, Signal
+from aegis.orders.portfolio import Position
 from aegis.shm import Policy, Ring
 from aegis.shm.writer import Writer
 
@@ -156,3 +171,90 @@ async def test_no_bar_is_lost_in_silence() -> None:
     assert said[0]["lost"] == report.bars_lost
     assert (said[-1]["lost"], said[-1]["unsent"]) == (report.bars_lost, report.bars_unsent)
     assert len(said) < 5  # not one a bar
+
+
+async def test_candles_wait_for_who_looks_at_them_and_an_order_does_not() -> None:
+    """A follower that stands still is told of no more than it has room for; meanwhile a stop is armed, and live bars are told."""
+    async with open_stage() as stage:
+        many, taken, live = 4 * BOX, Reply(), 100
+        await stage.brain.send(PastBars("A", candles(many), complete=True, taken=taken))
+        await until(lambda: stage.analysis.counts()["bars"] > WAITING_MAX)
+        position = Position(Decimal(1), Decimal(100))
+        await stage.brain.send(OrderChanged("x", "A", Decimal(0), position, Decimal(99)))
+        await until(lambda: float(stage.analysis.row(0)["stop_long"]) == 99.0)
+        assert stage.analysis.counts()["bars"] <= WAITING_MAX + 2 * PIECE
+        assert not taken.is_set
+        stage.may_look.set()
+        await taken.wait()
+        stage.ticks.write_batch(trades(many + live + 1)[many:])
+        await until(lambda: len(stage.numbers) == many + live)
+        report = await stage.report()
+    assert stage.numbers == list(range(many + live))
+    assert (report.bars_lost, report.bars_unsent, report.counts["bars_refused"]) == (0, 0, 0)
+
+
+class Counter(Strategy[NoParameters]):
+    """Counts what it is asked about, and how much of that was broken."""
+
+    asked: ClassVar[list[bool]] = []
+
+    def on_bar(self, view: View) -> None:
+        """Count it."""
+        self.asked.append(view.is_broken)
+
+
+class UnsubscribedFeed(Actor):
+    """Stands for a Feed that is not there yet: bars of ticks do not begin."""
+
+    @on(Report)
+    def report(self, _: Report) -> FeedReport:
+        return FeedReport(subscribed=False)
+
+
+class ScriptedVenue:
+    """Has candles of every symbol, at once."""
+
+    def exchange_ms(self) -> int:
+        return FIRST_NS // 1_000_000 + 60_000 * 1_000 + 20_000
+
+    async def klines(self, symbol: str, interval_ms: int, limit: int) -> npt.NDArray[np.void]:
+        await trio.lowlevel.checkpoint()
+        return candles(limit, 1_000 - limit)
+
+
+async def test_every_candle_of_many_symbols_reaches_each_strategy() -> None:
+    """More than all rings and boxes hold, faster than anybody can look: all are looked at, in their order, and none is lost."""
+    symbols, wanted = tuple(f"COIN{number}USDT" for number in range(60)), 500
+    plans = [Plan(n, Counter, NoParameters(), symbols, PARAMETERS) for n in ("one", "other")]
+    Counter.asked.clear()
+    analysis = Analysis(len(symbols), PARAMETERS, rules=())
+    due = len(symbols) * wanted
+    with (
+        trio.fail_after(2 * PATIENCE_S),
+        Ring.create(TICK, 1 << 10) as ring,
+        ring.reader("brain", policy=Policy.GATE) as reader,
+    ):
+        async with open_system() as system:
+            gate, feed = await system.spawn(Gate), await system.spawn(UnsubscribedFeed)
+            desks = [Desk(plan, PARAMETERS) for plan in plans]
+            started = await start_strategists(system, desks, gate, count(1), Bus())
+            refs = [ref for _, ref in started]
+            asked = dict.fromkeys(symbols, refs)
+            brain = await system.spawn(Brain, reader, analysis, symbols, gate, strategists=asked)
+            historian = await system.spawn(
+                Historian, ScriptedVenue(), feed, brain, symbols, 60_000, wanted
+            )
+            history: HistorianReport = await historian.ask(Report(), timeout=PATIENCE_S)
+            while history.candles < due:
+                await trio.lowlevel.checkpoint()
+                history = await historian.ask(Report(), timeout=PATIENCE_S)
+            report: BrainReport = await brain.ask(Report(), timeout=PATIENCE_S)
+            while len(Counter.asked) + 2 * report.bars_lost + report.bars_unsent < 2 * due:
+                await trio.lowlevel.checkpoint()
+                report = await brain.ask(Report(), timeout=PATIENCE_S)
+            looked: list[StrategistReport] = [
+                await ask_again(ref, Report(), PATIENCE_S) for ref in refs
+            ]
+    assert [each.bars for each in looked] == [due, due]
+    assert (len(Counter.asked), sum(Counter.asked)) == (2 * due, 0)
+    assert (report.bars_lost, report.bars_unsent, report.lost) == (0, 0, 0)

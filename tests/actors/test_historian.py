@@ -13,10 +13,18 @@ import trio
 from trio.testing import MockClock
 
 from aegis.actors.feed import FeedReport
-from aegis.actors.historian import GRACE_MS, MARGIN_MS, TRIES, Historian, HistorianReport
+from aegis.actors.historian import (
+    AT_ONCE,
+    GRACE_MS,
+    MARGIN_MS,
+    TRIES,
+    Historian,
+    HistorianReport,
+)
 from aegis.errors import Refused, Unavailable
 from aegis.kernel import Actor, ActorRef, Priority, message, on
 from aegis.kernel.kit import Kit, open_kit
+from aegis.kernel.receipt import Reply
 from aegis.market.bars import BAR
 from aegis.messages import BeginBars, PastBars, Report
 
@@ -70,14 +78,24 @@ class ScriptedFeed(Actor):
 
 
 class Notebook(Actor):
-    """Stands for the Brain: writes down what it is told."""
+    """Stands for the Brain: writes down what it is told, and takes candles as soon as it is let."""
 
-    def __init__(self, notes: list[object]) -> None:
+    def __init__(self, notes: list[object], may_take: trio.Event) -> None:
         self._notes = notes
+        self._may_take = may_take
 
     @on(PastBars)
+    async def take(self, past: PastBars) -> None:
+        self._notes.append(past)
+        assert past.taken is not None
+        self.ctx.start_soon(self._answer, past.taken)
+
+    async def _answer(self, taken: Reply) -> None:
+        await self._may_take.wait()
+        taken.done(None)
+
     @on(BeginBars)
-    async def note(self, said: object) -> None:
+    async def note(self, said: BeginBars) -> None:
         self._notes.append(said)
 
 
@@ -88,6 +106,7 @@ class Stage:
     feed: ActorRef
     historian: ActorRef
     notes: list[object]
+    may_take: trio.Event
 
     def starts_ms(self, symbol: str) -> list[int]:
         """When the candles begin that the Brain was given."""
@@ -103,14 +122,19 @@ class Stage:
 async def open_stage(
     symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT"),
     fault: Callable[[str], Exception | None] = lambda _: None,
+    *,
+    is_busy: bool = False,
 ) -> AsyncIterator[Stage]:
     async with open_kit() as kit:
         notes: list[object] = []
+        may_take = trio.Event()
+        if not is_busy:
+            may_take.set()
         exchange = ScriptedExchange(kit, fault)
         feed = await kit.spawn(ScriptedFeed)
-        brain = await kit.spawn(Notebook, notes)
+        brain = await kit.spawn(Notebook, notes, may_take)
         historian = await kit.spawn(Historian, exchange, feed, brain, symbols, MINUTE_MS, CANDLES)
-        yield Stage(kit, exchange, feed, historian, notes)
+        yield Stage(kit, exchange, feed, historian, notes, may_take)
 
 
 async def report_of(stage: Stage) -> HistorianReport:
@@ -203,3 +227,17 @@ async def test_many_symbols_are_all_asked_for(mock_clock: MockClock) -> None:
         assert sorted(stage.exchange.asked) == sorted(
             (symbol, limit) for symbol in symbols for limit in (1, CANDLES)
         )
+
+
+async def test_candles_are_brought_no_faster_than_they_are_taken(mock_clock: MockClock) -> None:
+    """A Brain whose strategies are busy is not buried: it has those of a few symbols, and bars begin after all were taken."""
+    symbols = tuple(f"COIN{number}USDT" for number in range(30))
+    async with open_stage(symbols, is_busy=True) as stage:
+        stage.feed.tell(Subscribed())
+        await stage.kit.advance(100)
+        assert len(stage.notes) == len(stage.exchange.asked) == AT_ONCE
+        assert (await report_of(stage)).candles == 0
+        stage.may_take.set()
+        await stage.kit.advance(1)
+        assert [stage.starts_ms(symbol) == [] for symbol in symbols] == [False] * len(symbols)
+        assert stage.begin_ms() > EXCHANGE_MS + 100_000
