@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Final, Protocol
 
 import attrs
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from aegis.errors import Refused, Unavailable
 from aegis.kernel import Actor, ActorRef, Delivery, Level, Priority, on
 from aegis.kernel.receipt import Reply
-from aegis.market.bars import BAR
+from aegis.market.bars import BAR, FLAG_BROKEN
 from aegis.messages import BeginBars, PastBars, Report
 from aegis.venue.backoff import Backoff
+from aegis.venue.klines import KLINES_MAX
 
 __all__ = ["Historian", "HistorianReport", "KlineSource"]
 
@@ -55,9 +56,18 @@ class HistorianReport:
 
     candles: int
     missing: tuple[str, ...]
-    """Symbols whose candles could not be had: their first bar is marked as broken."""
+    """Symbols whose candles could not be had, or came late: their next bar of ticks is marked as broken."""
     joined: bool
     """True once bars are made of ticks everywhere, with nothing missing before them but of the symbols above."""
+
+
+@attrs.frozen
+class _Answer:
+    """Candles that were asked for."""
+
+    bars: NDArray[np.void]
+    is_whole: bool
+    """False: there are others between what was brought and these, more than may be asked for, or they could not be had."""
 
 
 class Historian(Actor):
@@ -90,8 +100,9 @@ class Historian(Actor):
         self._brain = brain
         self._symbols = tuple(symbols)
         self._interval_ms = interval_ms
-        self._wanted = candles
+        self._wanted = min(candles, KLINES_MAX - 1)
         self._brought = 0
+        self._begin_ms: int | None = None
         self._until_ns: dict[str, int] = {}
         self._missing: list[str] = []
         self._joined = False
@@ -101,16 +112,17 @@ class Historian(Actor):
         self.ctx.start_soon(self._bring)
 
     async def _bring(self) -> None:
-        await self._each(lambda _: self._wanted)
+        await self._each()
         while not await self._is_subscribed():
             await trio.sleep(_POLL_S)
-        begin_ms = self._next_boundary_ms(self._source.exchange_ms() + MARGIN_MS)
+        now_ms = self._source.exchange_ms() + MARGIN_MS
+        self._begin_ms = begin_ms = self._boundary_ms(now_ms) + self._interval_ms
         await self._brain.send(BeginBars(begin_ms * _NS_PER_MS))
-        wait_ms = begin_ms + GRACE_MS - self._source.exchange_ms()
-        await trio.sleep(max(0, wait_ms) / 1000)
-        await self._each(lambda symbol: self._left_out(symbol, begin_ms))
         for symbol in self._missing:
             await self._hand_over(symbol, np.zeros(0, BAR), complete=False)
+        wait_ms = begin_ms + GRACE_MS - self._source.exchange_ms()
+        await trio.sleep(max(0, wait_ms) / 1000)
+        await self._each()
         self._joined = True
         _log.info("history_joined", candles=self._brought, missing=self._missing)
 
@@ -120,42 +132,50 @@ class Historian(Actor):
         except (Unavailable, trio.TooSlowError):  # it is being restarted, or busy
             return False
 
-    def _next_boundary_ms(self, after_ms: int) -> int:
-        return after_ms - after_ms % self._interval_ms + self._interval_ms
+    def _boundary_ms(self, at_ms: int) -> int:
+        """The last boundary between two bars up to a time."""
+        return at_ms - at_ms % self._interval_ms
 
-    def _left_out(self, symbol: str, begin_ms: int) -> int:
-        """How many candles there are between what was brought and where bars are made; all, where there is none."""
-        until_ms = self._until_ns.get(symbol, 0) // _NS_PER_MS
-        return min(self._wanted, (begin_ms - until_ms) // self._interval_ms)
+    def _left_out(self, symbol: str, before_ms: int) -> int:
+        """How many candles there are between what was brought and a time; as many as are wanted, where nothing was."""
+        until_ns = self._until_ns.get(symbol)
+        if until_ns is None:
+            return self._wanted
+        return (before_ms - until_ns // _NS_PER_MS) // self._interval_ms
 
-    async def _each(self, count: Callable[[str], int]) -> None:
-        """Bring so many candles of each symbol, a few symbols at a time."""
+    async def _each(self) -> None:
+        """Bring the candles of each symbol that are to be had by now, a few symbols at a time."""
         waiting = iter(self._symbols)
         through = [trio.Event() for _ in range(AT_ONCE)]
         for event in through:
-            self.ctx.start_soon(self._some, waiting, count, event)
+            self.ctx.start_soon(self._some, waiting, event)
         for event in through:
             await event.wait()
 
-    async def _some(
-        self, waiting: Iterator[str], count: Callable[[str], int], through: trio.Event
-    ) -> None:
+    async def _some(self, waiting: Iterator[str], through: trio.Event) -> None:
         for symbol in waiting:
-            wanted = count(symbol)
-            if wanted and symbol not in self._missing:
-                await self._one(symbol, wanted)
+            if symbol not in self._missing:
+                await self._one(symbol)
         through.set()
 
-    async def _one(self, symbol: str, wanted: int) -> None:
-        bars = await self._fetch(symbol, wanted)
-        if bars is None:
+    async def _one(self, symbol: str) -> None:
+        answer = await self._fetch(symbol)
+        bars = answer.bars
+        if len(bars):
+            if not answer.is_whole:
+                bars["flags"][0] |= FLAG_BROKEN
+            self._until_ns[symbol] = int(bars["known_ns"][-1])
+            await self._hand_over(symbol, bars, complete=True)
+            self._brought += len(bars)
+        if self._is_late() or not (len(bars) or answer.is_whole):
             self._missing.append(symbol)
-            return
-        new = bars[bars["start_ns"] >= self._until_ns.get(symbol, 0)]
-        if len(new):
-            self._until_ns[symbol] = int(new["known_ns"][-1])
-            await self._hand_over(symbol, new, complete=True)
-            self._brought += len(new)
+            if self._begin_ms is not None:
+                await self._hand_over(symbol, np.zeros(0, BAR), complete=False)
+
+    def _is_late(self) -> bool:
+        """Whether the first bar of ticks may be over, which these candles had to come before."""
+        begin_ms = self._begin_ms
+        return begin_ms is not None and self._source.exchange_ms() >= begin_ms + self._interval_ms
 
     async def _hand_over(self, symbol: str, bars: NDArray[np.void], *, complete: bool) -> None:
         """Give candles to the Brain, and wait until it has passed them on: strategies look at thousands a second, not at millions."""
@@ -163,19 +183,31 @@ class Historian(Actor):
         if await self._brain.send(PastBars(symbol, bars, complete, taken)) is Delivery.OK:
             await taken.wait()
 
-    async def _fetch(self, symbol: str, wanted: int) -> NDArray[np.void] | None:
-        """Ask, and ask again a few times; None where it was for nothing."""
+    async def _fetch(self, symbol: str) -> _Answer:
+        """Ask, and ask again a few times."""
         backoff = Backoff(self.ctx.random, first_s=0.25)
         for _ in range(TRIES):
+            asked_ms = self._source.exchange_ms()
+            # The newest are counted, so from now back; and the next boundary may be there before the question is.
+            left_out = self._left_out(symbol, self._boundary_ms(asked_ms + MARGIN_MS))
+            wanted = min(left_out, KLINES_MAX - 1)
             try:
-                return await self._source.klines(symbol, self._interval_ms, wanted)
+                bars = await self._source.klines(symbol, self._interval_ms, wanted)
             except Refused as why:
                 _log.warning("no_history", symbol=symbol, why=str(why))
-                return None
+                break
             except Unavailable as why:
                 _log.warning("history_unavailable", symbol=symbol, why=str(why))
                 await trio.sleep(backoff.next_s())
-        return None
+            else:
+                return _Answer(self._due(symbol, bars, asked_ms), wanted == left_out)
+        return _Answer(np.zeros(0, BAR), is_whole=False)
+
+    def _due(self, symbol: str, bars: NDArray[np.void], asked_ms: int) -> NDArray[np.void]:
+        """Of candles those that were not brought, that the exchange has closed for good, and that are not made of ticks."""
+        before_ms = asked_ms - GRACE_MS if self._begin_ms is None else self._begin_ms
+        is_new = bars["start_ns"] >= self._until_ns.get(symbol, 0)
+        return bars[is_new & (bars["known_ns"] <= before_ms * _NS_PER_MS)]
 
     @on(Report)
     async def report(self, _: Report) -> HistorianReport:

@@ -25,7 +25,7 @@ from aegis.errors import Refused, Unavailable
 from aegis.kernel import Actor, ActorRef, Priority, message, on
 from aegis.kernel.kit import Kit, open_kit
 from aegis.kernel.receipt import Reply
-from aegis.market.bars import BAR
+from aegis.market.bars import BAR, FLAG_BROKEN
 from aegis.messages import BeginBars, PastBars, Report
 
 MINUTE_MS = 60_000
@@ -40,14 +40,16 @@ class ScriptedExchange:
 
     kit: Kit
     fault: Callable[[str], Exception | None] = lambda _: None
+    ahead_ms: int = 0
+    delay_s: float = 0.01
     asked: list[tuple[str, int]] = attrs.Factory(list)
 
     def exchange_ms(self) -> int:
-        return EXCHANGE_MS + self.kit.system.clock.monotonic_ns() // 1_000_000
+        return EXCHANGE_MS + self.ahead_ms + self.kit.system.clock.monotonic_ns() // 1_000_000
 
     async def klines(self, symbol: str, interval_ms: int, limit: int) -> npt.NDArray[np.void]:
         self.asked.append((symbol, limit))
-        await trio.sleep(0.01)
+        await trio.sleep(self.delay_s)
         if fault := self.fault(symbol):
             raise fault
         end_ms = self.exchange_ms() - self.exchange_ms() % interval_ms
@@ -123,6 +125,8 @@ async def open_stage(
     symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT"),
     fault: Callable[[str], Exception | None] = lambda _: None,
     *,
+    candles: int = CANDLES,
+    ahead_ms: int = 0,
     is_busy: bool = False,
 ) -> AsyncIterator[Stage]:
     async with open_kit() as kit:
@@ -130,10 +134,10 @@ async def open_stage(
         may_take = trio.Event()
         if not is_busy:
             may_take.set()
-        exchange = ScriptedExchange(kit, fault)
+        exchange = ScriptedExchange(kit, fault, ahead_ms)
         feed = await kit.spawn(ScriptedFeed)
         brain = await kit.spawn(Notebook, notes, may_take)
-        historian = await kit.spawn(Historian, exchange, feed, brain, symbols, MINUTE_MS, CANDLES)
+        historian = await kit.spawn(Historian, exchange, feed, brain, symbols, MINUTE_MS, candles)
         yield Stage(kit, exchange, feed, historian, notes, may_take)
 
 
@@ -241,3 +245,54 @@ async def test_candles_are_brought_no_faster_than_they_are_taken(mock_clock: Moc
         await stage.kit.advance(1)
         assert [stage.starts_ms(symbol) == [] for symbol in symbols] == [False] * len(symbols)
         assert stage.begin_ms() > EXCHANGE_MS + 100_000
+
+
+async def test_more_candles_than_wanted_are_brought_where_more_are_left_out(
+    mock_clock: MockClock,
+) -> None:
+    """Two minutes pass before bars begin, and both are brought, though only one candle of before was wanted."""
+    async with open_stage(("BTCUSDT",), candles=1) as stage:
+        await stage.kit.advance(39.5)
+        stage.feed.tell(Subscribed())
+        await stage.kit.advance(150)
+        begin_ms = stage.begin_ms()
+        assert stage.starts_ms("BTCUSDT") == list(
+            range(begin_ms - 3 * MINUTE_MS, begin_ms, MINUTE_MS)
+        )
+
+
+async def test_candle_that_has_just_closed_is_brought_later(mock_clock: MockClock) -> None:
+    """The exchange closes a candle up to two seconds late: one that ended a second ago may still change."""
+    async with open_stage(("BTCUSDT",), ahead_ms=MINUTE_MS - 20_000 + 1_000) as stage:
+        minute_ms = EXCHANGE_MS - 20_000 + MINUTE_MS
+        await stage.kit.advance(1)
+        assert stage.starts_ms("BTCUSDT")[-1] == minute_ms - 2 * MINUTE_MS
+        stage.feed.tell(Subscribed())
+        await stage.kit.advance(150)
+        starts = stage.starts_ms("BTCUSDT")
+        assert starts == list(range(starts[0], stage.begin_ms(), MINUTE_MS))
+        assert len(starts) == CANDLES - 1 + 2
+
+
+async def test_candles_that_come_late_are_said_to_be_missing(mock_clock: MockClock) -> None:
+    """The first bar of ticks is over when they come: the next one is broken, and none that is made of ticks is brought."""
+    async with open_stage(("BTCUSDT",)) as stage:
+        await stage.kit.advance(1)
+        stage.exchange.delay_s = 70.0
+        stage.feed.tell(Subscribed())
+        await stage.kit.advance(200)
+        assert stage.starts_ms("BTCUSDT")[-1] < stage.begin_ms()
+        assert [each.complete for each in stage.notes if isinstance(each, PastBars)][-1] is False
+        assert (await report_of(stage)).missing == ("BTCUSDT",)
+
+
+async def test_hole_that_is_longer_than_an_answer_is_marked(mock_clock: MockClock) -> None:
+    """More minutes pass before bars begin than may be asked for at once: the candle behind the hole is broken, and no other."""
+    async with open_stage(("BTCUSDT",), is_busy=True) as stage:
+        await stage.kit.advance(1600 * 60)
+        stage.may_take.set()
+        stage.feed.tell(Subscribed())
+        await stage.kit.advance(150)
+        _, late = (each.bars for each in stage.notes if isinstance(each, PastBars))
+        assert late["known_ns"][-1] == stage.begin_ms() * 1_000_000
+        assert late["flags"].tolist() == [FLAG_BROKEN] + [0] * (len(late) - 1)
