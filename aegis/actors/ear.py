@@ -61,8 +61,8 @@ class Ear(trio.abc.Instrument):
                         await trio.lowlevel.checkpoint()
         finally:
             trio.lowlevel.remove_instrument(self)  # whose reader may be closed now
-        if self._raised is not None:
-            self._raised.unwrap()
+            if self._raised is not None:  # in here, as it may be cancelled as well
+                self._raised.unwrap()
 
     def after_io_wait(self, timeout: float) -> None:
         """The loop has polled."""

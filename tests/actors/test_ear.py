@@ -107,6 +107,19 @@ async def test_what_fails_in_taking_ends_the_listening(stage: Stage) -> None:
     assert stage.taken == [1]
 
 
+async def test_what_fails_in_taking_comes_out_of_a_listening_that_is_cancelled(
+    stage: Stage,
+) -> None:
+    """Also when somebody ends it in that very moment."""
+    stage.fails_at = 1
+    with pytest.RaisesGroup(ArithmeticError):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stage.ear.listen)
+            await trio.testing.wait_all_tasks_blocked()
+            stage.write(1)
+            nursery.cancel_scope.cancel()
+
+
 async def test_nothing_is_taken_once_the_listening_is_over(stage: Stage) -> None:
     """The ring may be gone by then."""
     async with trio.open_nursery() as nursery:
