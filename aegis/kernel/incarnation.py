@@ -44,14 +44,20 @@ class Incarnation:
 
     async def end(self, reason: object) -> None:
         """Cancel the timers and give the actor its last word; the tasks are gone already."""
-        for timer in self.timers.values():
-            timer.cancel()
+        self._cancel_timers()
         actor = self._actor
         if actor is None:
             return
-        with trio.move_on_after(actor.stopping_timeout_s, shield=True) as scope:
-            await actor.stopping(reason)
+        try:
+            with trio.move_on_after(actor.stopping_timeout_s, shield=True) as scope:
+                await actor.stopping(reason)
+        finally:
+            self._cancel_timers()  # those that it has armed meanwhile
         if scope.cancelled_caught:
             log.warning(
                 "%r: stopping took more than %s s", self._cell.ref, actor.stopping_timeout_s
             )
+
+    def _cancel_timers(self) -> None:
+        for timer in self.timers.values():
+            timer.cancel()

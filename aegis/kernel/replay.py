@@ -276,11 +276,17 @@ class _Player:
             self._ready.append(self)
 
     async def _end(self) -> None:
-        for timer in self._timers.values():
-            timer.cancel()
-        await self._actor.stopping(self._cell.reason)
+        self._cancel_timers()
+        try:
+            await self._actor.stopping(self._cell.reason)
+        finally:
+            self._cancel_timers()  # those that it has armed meanwhile
         self._cell.bury()
         self._replay.leave(self._cell)
+
+    def _cancel_timers(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
 
 
 class _ReplayRef(ActorRef):

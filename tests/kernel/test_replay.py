@@ -306,6 +306,32 @@ def test_replay_closes_over_a_failure() -> None:
     assert log == ["started", "stopping: mine"]
 
 
+class Leaver(Actor):
+    """Sets a timer in its last word, and fails in it."""
+
+    def __init__(self, log: list[str], failure: Exception | None = None) -> None:
+        self.log = log
+        self.failure = failure
+
+    async def stopping(self, reason: object) -> None:
+        self.ctx.every("late", 1.0, Beat())
+        self.log.append(f"{self.ctx.ref.name} ends")
+        if self.failure is not None:
+            raise self.failure
+
+    @on(Beat)
+    def beat(self, beat: Beat) -> None:
+        self.log.append("beat")
+
+
+def test_replay_cancels_what_a_last_word_has_armed() -> None:
+    """No timer is left of an actor that has ended."""
+    with Replay() as replay:
+        leaver = replay.call(replay.spawn(Leaver, []))
+        replay.call(leaver.stop())
+        assert replay.stats().timers == 0
+
+
 @pytest.mark.trio
 async def test_replay_and_kit_agree(mock_clock: MockClock) -> None:
     """The same actors do the same under the conductor and by direct calls."""

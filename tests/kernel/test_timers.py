@@ -167,6 +167,31 @@ async def test_timers_end_with_their_incarnation(mock_clock: MockClock) -> None:
         assert kit.system.stats().timers == 2
 
 
+class Late(Clockwork):
+    """Sets a timer when it is too late for one."""
+
+    async def stopping(self, reason: object) -> None:
+        self.ctx.every("late", 1.0, Tick("late"))
+
+
+@pytest.mark.trio
+async def test_timer_of_a_last_word_never_ticks(mock_clock: MockClock) -> None:
+    """Not in the next incarnation, and nothing is left of it at the end."""
+
+    def crash(actor: Actor) -> None:
+        raise ValueError
+
+    async with open_kit() as kit:
+        ticks: list[tuple[int, str]] = []
+        late = await kit.spawn(Late, ticks, nothing, policy=Restart(backoff=0))
+        late.tell(Run(crash))
+        await kit.advance(3)
+        assert late.stats().restarts == 1
+        await late.stop()
+        assert ticks == []
+        assert kit.system.stats().timers == 0
+
+
 @pytest.mark.trio
 async def test_timer_finds_a_full_mailbox(mock_clock: MockClock) -> None:
     """A tick that is rejected is lost, and the next beat tries again."""
