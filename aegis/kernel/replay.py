@@ -11,6 +11,7 @@ from __future__ import annotations
 import types
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Hashable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -61,9 +62,19 @@ class Replay(Realm):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for cell in reversed(self.living()):
-            cell.request_stop(f"{self.name} is closed" if error is None else error)
-            self.run()
+        reason = f"{self.name} is closed" if error is None else error
+        with (
+            ExitStack() as ends
+        ):  # each has its turn, from the last to the first, also after one that has failed
+            ends.callback(self._close_tasks)
+            for cell in self.living():
+                ends.callback(self._end, cell, reason)
+
+    def _end(self, cell: Cell, reason: object) -> None:
+        cell.request_stop(reason)
+        self.run()
+
+    def _close_tasks(self) -> None:
         while self._tasks:
             self._tasks.popleft().close()
 
@@ -281,8 +292,8 @@ class _Player:
             await self._actor.stopping(self._cell.reason)
         finally:
             self._cancel_timers()  # those that it has armed meanwhile
-        self._cell.bury()
-        self._replay.leave(self._cell)
+            self._cell.bury()
+            self._replay.leave(self._cell)
 
     def _cancel_timers(self) -> None:
         for timer in self._timers.values():

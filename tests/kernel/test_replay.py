@@ -332,6 +332,18 @@ def test_replay_cancels_what_a_last_word_has_armed() -> None:
         assert replay.stats().timers == 0
 
 
+def test_replay_gives_everybody_a_last_word() -> None:
+    """One that fails in it takes it from nobody; what it failed with comes out at the end."""
+    log: list[str] = []
+    replay = Replay()
+    with pytest.raises(LookupError, match="b"), replay:  # noqa: PT012  # its end is what fails
+        for name, failure in (("a", None), ("b", LookupError("b")), ("c", None)):
+            replay.call(replay.spawn(Leaver, log, failure, name=name))
+    assert log == ["c ends", "b ends", "a ends"]
+    assert replay.stats().actors == ()
+    assert replay.stats().timers == 0
+
+
 @pytest.mark.trio
 async def test_replay_and_kit_agree(mock_clock: MockClock) -> None:
     """The same actors do the same under the conductor and by direct calls."""
