@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Final, Self
 
@@ -60,21 +60,23 @@ class Reader:
     ) -> None:
         self.name: Final = name
         self.policy: Final = policy
-        self._index, self._seat = _take_seat(fd)
-        self._window: Final = Window(fd, geometry, writable=False)
         self._geometry: Final = geometry
-        self._block: Final = self._window.block(wake_fds)
-        self._block.seat(self._index, gating=policy is Policy.GATE)
-        self._bell: Final = Bell(wake_fds[self._index] if wake_fds else None)
-        self._writers_bell: Final = Bell(wake_fds[-1] if wake_fds else None)
         self._waiting: Final = waiting
         self._budget: Final = SpinBudget(waiting)
-        self._bind()
-        try:
+        with ExitStack() as undo:
+            self._index, self._seat = _take_seat(fd)
+            undo.callback(self._seat.leave)
+            self._window: Final = Window(fd, geometry, writable=False)
+            undo.callback(self._window.close)
+            self._block: Final = self._window.block(wake_fds)
+            self._block.seat(self._index, gating=policy is Policy.GATE)
+            self._bell: Final = Bell(wake_fds[self._index] if wake_fds else None)
+            self._writers_bell: Final = Bell(wake_fds[-1] if wake_fds else None)
+            self._bind()
+            undo.pop_all()  # from here on `close` does the same, and more
+            undo.callback(self.close)
             self._enter(start, patience_ns)
-        except Refused:
-            self.close()
-            raise
+            undo.pop_all()
 
     def _bind(self) -> None:
         """Bind the compiled calls to this reader: an attribute costs half of what a method would."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from typing import Final, Self
 
@@ -43,13 +43,17 @@ class Writer:
     def __init__(self, fd: int, geometry: Geometry, wake_fds: tuple[int, ...]) -> None:
         self._fd: Final = fd
         self._geometry: Final = geometry
-        self._seat: Final = Seat(fd, WRITER_SEAT, "writer")
-        self._window: Final = Window(fd, geometry, writable=True)
-        self._block: Final = self._window.block(wake_fds)
-        self._bell: Final = Bell(wake_fds[-1] if wake_fds else None)
         self._stalled_at = (0, 0)  # position, and when it was first seen to be stuck there
-        self.write_batch = entry_points.batch_writer(geometry.dtype, self._block.handle)
-        self._take_over()
+        with ExitStack() as undo:
+            self._seat: Final = Seat(fd, WRITER_SEAT, "writer")
+            undo.callback(self._seat.leave)
+            self._window: Final = Window(fd, geometry, writable=True)
+            undo.callback(self._window.close)
+            self._block: Final = self._window.block(wake_fds)
+            self._bell: Final = Bell(wake_fds[-1] if wake_fds else None)
+            self.write_batch = entry_points.batch_writer(geometry.dtype, self._block.handle)
+            self._take_over()
+            undo.pop_all()
 
     def _take_over(self) -> None:
         header = self._window.header

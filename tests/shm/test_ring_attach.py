@@ -17,7 +17,7 @@ import pytest
 from aegis.errors import Refused, Unavailable
 from aegis.market.records import CANDLE, TICK
 from aegis.shm import Memfd, Named, OnDisk, Ring
-from aegis.shm.layout import HEADER, Geometry
+from aegis.shm.layout import HEADER, READERS_MAX, Geometry
 
 
 def spoil(field: str, value: object) -> Callable[[Any], None]:
@@ -195,3 +195,21 @@ def test_failed_creation_leaves_nothing(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert set(Path("/proc/self/fd").iterdir()) == before
     assert list(tmp_path.iterdir()) == [home.path]
+
+
+def test_a_place_that_cannot_be_used_is_free_again() -> None:
+    """A party that has its place and cannot map the memory leaves both, for whoever comes next."""
+    with Ring.create(TICK, 8) as ring:
+        # Memory that may not be written to cannot be mapped for writing; a place in it can be taken all the same.
+        read_only = os.open(f"/proc/self/fd/{ring.fd}", os.O_RDONLY | os.O_CLOEXEC)
+        with Ring.attach(TICK, fd=read_only) as attached:
+            before = set(Path("/proc/self/fd").iterdir())
+            with pytest.raises(PermissionError):
+                attached.writer()
+            for _ in range(READERS_MAX):
+                with pytest.raises(PermissionError):
+                    attached.reader("r")
+            assert set(Path("/proc/self/fd").iterdir()) == before
+            ring.writer().close()
+            for _ in range(READERS_MAX):
+                ring.reader("r")
