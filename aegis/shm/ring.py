@@ -77,9 +77,12 @@ class Ring:
             window = Window(fd, geometry, writable=True)
             fill(window.header, window.slots, geometry, first)
             window.close()
+            wake_fds = open_wake_fds()
+            for each in wake_fds:
+                undo.callback(os.close, each)
             home.appear(fd)
             undo.pop_all()
-        return cls(fd, open_wake_fds(), geometry)
+        return cls(fd, wake_fds, geometry)
 
     @classmethod
     def attach(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -118,8 +119,14 @@ WAKE_FDS: Final = READERS_MAX + 1
 
 
 def open_wake_fds() -> tuple[int, ...]:
-    """Eventfds: one that wakes each reader, and a last one that wakes the writer when there is room."""
-    return tuple(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(WAKE_FDS))
+    """Eventfds, all or none: one that wakes each reader, and a last one that wakes the writer when there is room."""
+    wake_fds: list[int] = []
+    with ExitStack() as undo:
+        for _ in range(WAKE_FDS):
+            wake_fds.append(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
+            undo.callback(os.close, wake_fds[-1])
+        undo.pop_all()
+    return tuple(wake_fds)
 
 
 def _allocate(fd: int, size: int) -> None:

@@ -213,3 +213,20 @@ def test_a_place_that_cannot_be_used_is_free_again() -> None:
             ring.writer().close()
             for _ in range(READERS_MAX):
                 ring.reader("r")
+
+
+def test_creation_without_descriptors_leaves_nothing(tmp_path: Path) -> None:
+    """Where there are too few for all bells, those that there were are closed, and the name is free."""
+    before = set(Path("/proc/self/fd").iterdir())
+    spare = [os.memfd_create("spare") for _ in range(READERS_MAX)]
+    for fd in spare:
+        os.close(fd)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(spare) + 1, limits[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            Ring.create(TICK, 8, home=OnDisk(tmp_path / "ring"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert set(Path("/proc/self/fd").iterdir()) == before
+    assert list(tmp_path.iterdir()) == []
