@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -55,15 +55,24 @@ def request_cpu_latency(
         yield "this system has no driver for idle cores"
         return
     try:
-        request = os.open(device, os.O_WRONLY)
+        request = _give(device, limit_us)
     except OSError as why:
         yield f"{device}: {why.strerror}"
         return
     try:
-        os.write(request, _VALUE.pack(limit_us))
         yield ""
     finally:
         os.close(request)
+
+
+def _give(device: Path, limit_us: int) -> int:
+    """The descriptor that holds the request, as long as it is open."""
+    with ExitStack() as undo:
+        request = os.open(device, os.O_WRONLY)
+        undo.callback(os.close, request)
+        os.write(request, _VALUE.pack(limit_us))
+        undo.pop_all()
+    return request
 
 
 def _names_a_driver(driver: Path) -> bool:

@@ -72,6 +72,14 @@ def test_a_device_that_cannot_be_written_to_is_told_of(tmp_path: Path, driver: P
         assert resting == f"{absent}: No such file or directory"
 
 
+def test_a_device_that_does_not_take_the_request_is_told_of(driver: Path) -> None:
+    """As one that cannot be opened, and it is not kept open."""
+    full = Path("/dev/full")
+    with request_cpu_latency(0, device=full, driver=driver) as resting:
+        assert resting == f"{full}: No space left on device"
+        assert holders(full) == 0
+
+
 def test_a_limit_that_the_kernel_cannot_hold_is_refused(device: Path, driver: Path) -> None:
     """Before anything is asked."""
     with pytest.raises(Refused, match="at most"):
