@@ -24,7 +24,8 @@ class Janitor(Actor):
     Receives: `Tidy` from its timer.
     Sends: nothing.
     Owns: the process's collector: automatic collections are off from its start to its end, and what was there before
-        is frozen. A second one in the same process changes nothing that the first has not.
+        is frozen. Of two in one process, the one that began first gives all of it back when it ends, also while the other
+        is at work.
     When it dies: the engine stops; it is a bug.
     """
 

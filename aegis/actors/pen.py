@@ -110,7 +110,10 @@ class Pen:
 
 @contextmanager
 def _taking_turns() -> Iterator[None]:
-    """Let the thread have the GIL soon: it needs it again after each call into SQLite, and an order waits for that."""
+    """Let the thread have the GIL soon: it needs it again after each call into SQLite, and an order waits for that.
+
+    It is one figure for the whole process: of two at once each puts back what it has found, whatever the other needs.
+    """
     before = sys.getswitchinterval()
     sys.setswitchinterval(min(before, _GIL_S))
     try:

@@ -46,8 +46,8 @@ class Scribe(Actor):
     Receives: `RecordNow` (an intent: written at once), `Record` (within 5 ms, notes within 50, in groups), `Seal`.
     Sends: nothing; whoever waits for a `RecordNow` is answered when its entries are on disk.
     Owns: the journal and the thread that commits to it.
-    When it dies: what it was given is written first, and the engine stops. An engine that cannot write down what it does
-        must not do it.
+    When it dies: what it has taken from its mailbox is written first, unless the disk is why; what waits in there is lost.
+        The engine stops: one that cannot write down what it does must not do it.
     """
 
     mailbox: ClassVar[Mapping[Priority, Level]] = {
@@ -83,7 +83,7 @@ class Scribe(Actor):
 
     @on(Record)
     async def record(self, request: Record) -> None:
-        """Put it into the group that is written next: everything keeps its order."""
+        """Put it into the group that is written next, in the order of the mailbox: an intent overtakes what waits in there."""
         if not request.is_note and not self._is_due:
             self._is_due = True
             self.ctx.after("flush", GROUP_S, _Flush())

@@ -49,10 +49,14 @@ class Actor:
     async def stopping(self, reason: object) -> None:
         """Run last in every incarnation that was constructed, also when `started` failed or the run is cancelled.
 
-        It is shielded from cancellation and bounded by `stopping_timeout_s`. The tasks of the incarnation are gone.
+        It is shielded from cancellation, and cut off after `stopping_timeout_s` where it waits for something. The tasks of
+        the incarnation are gone, none can be started, and a timer that is set here never ticks. What it raises is logged,
+        and comes out only where the actor's policy escalates. A `Replay` has no bound, raises it, and leaves this out
+        where `started` failed.
 
         Args:
-            reason: what `stop` was given, the exception of a crash, or "cancelled".
+            reason: what `stop` was given, the exception of a crash, that a sibling restarts with which it begins again,
+                or "cancelled": also where it was stopped before it had begun.
         """
 
 

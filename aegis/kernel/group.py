@@ -40,6 +40,8 @@ class Group:
         self.name = name
         self.strategy = strategy
         self.children: list[Cell | Group] = []  # in the order in which they were spawned
+        # Set when it takes nobody any more. Where it was cancelled, its actors may still have their last word then, and
+        # it is gone from its parent's children.
         self.closed = trio.Event()
         self._system = system
         self._nursery = nursery
@@ -88,7 +90,10 @@ class Group:
         return group
 
     async def stop(self, reason: object = "stopped") -> None:
-        """Stop the children in order, the last spawned first, then close the group.
+        """Stop the children in order, the last spawned first, then have the group close, which takes it a step more.
+
+        Those that wait to begin again end before all others. A task that a member has started must not call this: it ends
+        with that member, and what was spawned before that one is left as it is.
 
         Raises:
             Refused: when a member of it calls this, and would wait for its own end; nobody is stopped then.

@@ -90,7 +90,7 @@ class System(Realm):
         self._nursery.cancel_scope.cancel(reason)
 
     def tree(self) -> str:
-        """Who lives under whom, as text."""
+        """Who lives under whom, as text; without the groups that are cancelled, whose actors may not have ended yet."""
         return "\n".join([self.name, *_branches(self.root)])
 
 

@@ -222,7 +222,10 @@ def doctor(
 
 @journal_app.command("verify")
 def journal_verify(path: Path, as_json: JsonOption = False) -> None:
-    """Check that no event of a journal was changed, removed or inserted."""
+    """Check that no event of a journal was changed or inserted, nor removed but from its end.
+
+    Events that are gone from the end show in the number and the head, which it prints.
+    """
 
     def go() -> dict[str, Any]:
         from aegis.store.journal import verify

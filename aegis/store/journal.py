@@ -1,8 +1,9 @@
 """The journal: an append-only, hash-chained table in SQLite that is the truth about every order.
 
 WAL mode with `synchronous=FULL`: what `append` has returned from survives SIGKILL and, on a disk that honours
-flushes, the loss of power. Each row's hash covers the one before it, so a row that was changed, removed or
-inserted afterwards is found by `verify`. Nothing is ever updated or deleted; triggers refuse it.
+flushes, the loss of power. Each row's hash covers the one before it, so a row that was changed or inserted
+afterwards, or removed from before another, is found by `verify`. That rows are gone from the end shows only to who
+has kept the head or the number of events. Nothing is ever updated or deleted; triggers refuse it.
 
 A failed commit is never tried again: the kernel may have dropped the very page whose write failed, and a second
 sync would report success. The engine stops instead.
@@ -267,7 +268,7 @@ def verify(path: Path) -> tuple[int, str]:
 
     Raises:
         Refused: it is not there, or not a journal.
-        Broken: an event was changed, removed or inserted.
+        Broken: an event was changed or inserted, or removed from before another.
     """
     head, events, _ = _walk(read_rows(path))
     return events, head.hex()
