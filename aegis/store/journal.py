@@ -106,7 +106,7 @@ class Journal:
             Refused: the folder cannot be written to, the file is not a journal, or another engine holds it.
             Broken: its chain does not hold.
         """
-        path = path.resolve()  # whoever comes by another name finds the same lock
+        path = Path(os.path.realpath(path))  # whoever comes by another name finds the same lock
         self.path = path
         self._lock = _lock(path)
         with ExitStack() as undo:
