@@ -24,7 +24,7 @@ from cattrs.gen import make_dict_structure_fn, override
 from aegis.errors import Refused
 from aegis.market.parameters import MAX_INTERVAL_MS, BarKind, Parameters
 from aegis.orders.limits import Limits
-from aegis.paper import SYMBOLS_MAX, paper_symbols
+from aegis.paper import SYMBOLS_MAX, is_symbol, paper_symbols
 
 __all__ = [
     "VENUES",
@@ -65,6 +65,8 @@ def _power_of_two(_: object, field: attrs.Attribute[int], value: int) -> None:
 def _some_names(_: object, field: attrs.Attribute[tuple[str, ...]], value: tuple[str, ...]) -> None:
     if not 1 <= len(value) <= SYMBOLS_MAX:
         raise ValueError(f"'{field.name}' must be 1 to {SYMBOLS_MAX} names: {len(value)}")
+    if (odd := next((name for name in value if not is_symbol(name)), None)) is not None:
+        raise ValueError(f"'{field.name}' must be names such as BTCUSDT: {odd!r}")
     if len(set(value)) < len(value):
         twice = next(name for name in value if value.count(name) > 1)
         raise ValueError(f"'{field.name}' must be different names: {twice!r} is there twice")

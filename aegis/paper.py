@@ -1,10 +1,11 @@
-"""What a paper run trades when it is not told."""
+"""What a paper run trades when it is not told, and how much any run can be told to."""
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-__all__ = ["SYMBOLS_MAX", "paper_symbols"]
+__all__ = ["SYMBOLS_MAX", "is_symbol", "paper_symbols"]
 
 _COINS: Final = (
     "BTC",
@@ -30,3 +31,8 @@ def paper_symbols(count: int = _DEFAULT) -> tuple[str, ...]:
     """So many symbols: well-known names first, then numbered ones, which the shipped exchange makes up."""
     names = [*_COINS, *(f"COIN{number}" for number in range(len(_COINS) + 1, count + 1))]
     return tuple(f"{name}USDT" for name in names[:count])
+
+
+def is_symbol(text: str) -> bool:
+    """Whether a symbol can be called that: letters, digits and underscores, a letter among them."""
+    return re.fullmatch(r"\w{1,40}", text) is not None and any(map(str.isalpha, text))

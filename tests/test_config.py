@@ -82,6 +82,8 @@ def test_config_reads_strategies(tmp_path: Path) -> None:
         ("x ==", "is not TOML"),
         (f"x = {'9' * 5000}", "is not TOML"),
         ("symbols = []", ": 'symbols' must be 1 to 4096 names: 0"),
+        ("symbols = ['']", ": 'symbols' must be names such as BTCUSDT: ''"),
+        ("symbols = ['BTC,ETH']", ": 'symbols' must be names such as BTCUSDT: 'BTC,ETH'"),
         ("symbols = ['A', 'B', 'A']", ": 'symbols' must be different names: 'A' is there twice"),
         ("[strategy]\nbar_kind = 9", "strategy.bar_kind: expected one of 0, 1, 2, 3, got 9"),
         ("[strategy]\nbar_kind = true", "strategy.bar_kind: expected one of 0, 1, 2, 3, got True"),

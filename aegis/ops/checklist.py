@@ -10,6 +10,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from aegis.ops.stdout import write_lines
+
 __all__ = ["Checklist", "LiveChecklist", "PlainChecklist", "SilentChecklist", "checklist"]
 
 _STYLES: Final = {"pass": "green", "ok": "green", "warning": "yellow"}
@@ -47,7 +49,7 @@ class PlainChecklist(SilentChecklist):
     def add(self, verdict: str, *cells: str) -> None:
         """Print it."""
         name, *rest = cells
-        print(f"{verdict:<8} {name}: {'; '.join(cell for cell in rest if cell)}", flush=True)
+        write_lines(f"{verdict:<8} {name}: {'; '.join(cell for cell in rest if cell)}")
 
 
 class LiveChecklist(SilentChecklist):

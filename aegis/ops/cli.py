@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import gc
 import json
-import re
 import sys
 from collections.abc import Callable
 from enum import IntEnum
@@ -23,9 +22,10 @@ import attrs
 import trio
 import typer
 
-from aegis.errors import AegisError, Refused
+from aegis.errors import AegisError, Broken, Refused
 from aegis.loading import uncollected
-from aegis.paper import paper_symbols
+from aegis.ops.stdout import write_lines
+from aegis.ops.words import read_seconds, read_speed, read_symbols
 
 __all__ = ["app"]
 
@@ -71,6 +71,12 @@ VenueOption = Annotated[str | None, typer.Option("--venue", help="sim, binance-t
 LoadOption = Annotated[
     int, typer.Option("--load", min=0, help="Ticks a second of an even market, for measuring.")
 ]
+PortOption = Annotated[
+    int,
+    typer.Option(
+        "--port", min=0, max=65_535, help="Of the shipped exchange; 0 takes any that is free."
+    ),
+]
 AwakeOption = Annotated[
     bool, typer.Option("--keep-awake", help="Keep a core from resting, as run.keep_awake does.")
 ]
@@ -92,7 +98,7 @@ def run(
     seed: SeedOption = 7,
     symbols: SymbolsOption = None,
     strategy: StrategyOption = None,
-    port: Annotated[int, typer.Option("--port", help="Of the shipped exchange.")] = 0,
+    port: PortOption = 0,
     load: LoadOption = 0,
     keep_awake: AwakeOption = False,
     live: Annotated[bool, typer.Option("--live", help="Trade real money.")] = False,
@@ -110,7 +116,7 @@ def run(
         settings = _settings(config, venue, symbols, strategy)
         if keep_awake:
             settings = attrs.evolve(settings, run=attrs.evolve(settings.run, keep_awake=True))
-        options = RunOptions(settings, "paper", seed, _seconds(for_), port=port, load=load)
+        options = RunOptions(settings, "paper", seed, read_seconds(for_), port=port, load=load)
         return _trade(options, as_json=as_json)
 
     _finish(go, as_json=as_json, verbose=verbose)
@@ -124,7 +130,7 @@ def replay(
     strategy: StrategyOption = None,
     for_: ForOption = None,
     seed: SeedOption = 7,
-    port: Annotated[int, typer.Option("--port", help="Of the shipped exchange.")] = 0,
+    port: PortOption = 0,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -134,14 +140,14 @@ def replay(
         with uncollected():
             from aegis.ops.run import RunOptions
 
-        _speed(speed)
+        read_speed(speed)
         settings = _settings(config, "sim", None, strategy)
         # A replay waits for its reader: it is about the record, not about keeping up with it.
         settings = attrs.evolve(
             settings, feed=attrs.evolve(settings.feed, lossless=True, history_bars=0)
         )
         options = RunOptions(
-            settings, "replay", seed, _seconds(for_), tuple(recordings), speed, port
+            settings, "replay", seed, read_seconds(for_), tuple(recordings), speed, port
         )
         return _trade(options, as_json=as_json)
 
@@ -150,7 +156,7 @@ def replay(
 
 @app.command()
 def exchange(
-    port: Annotated[int, typer.Option("--port", help="0 takes any that is free.")] = 0,
+    port: PortOption = 0,
     seed: SeedOption = 7,
     symbols: SymbolsOption = None,
     recording: Annotated[
@@ -170,9 +176,9 @@ def exchange(
         return ExchangeOptions(
             port=port,
             seed=seed,
-            symbols=_symbols(symbols) if symbols is not None else DEFAULT_SYMBOLS,
+            symbols=read_symbols(symbols) if symbols is not None else DEFAULT_SYMBOLS,
             recordings=tuple(recording or ()),
-            speed=_speed(speed) or MAX_SPEED,
+            speed=read_speed(speed) or MAX_SPEED,
             load=load,
         )
 
@@ -198,7 +204,7 @@ def verify(
     def go() -> dict[str, Any]:
         from aegis.ops import checks
 
-        seconds = _seconds(for_) or 0.0
+        seconds = read_seconds(for_) or 0.0
         return checks.verify(only, seconds, keep_awake=keep_awake, as_json=as_json)
 
     _finish(go, as_json=as_json, show=False)
@@ -230,8 +236,12 @@ def journal_verify(path: Path, as_json: JsonOption = False) -> None:
     def go() -> dict[str, Any]:
         from aegis.store.journal import verify
 
-        events, head = verify(path)
-        return {"path": str(path), "events": events, "head": head, "verified": True}
+        found: dict[str, Any] = {"path": str(path), "events": None, "head": None}
+        try:
+            found["events"], found["head"] = verify(path)
+        except Broken as why:
+            return found | {"verified": False, "expected": str(why)}
+        return found | {"verified": True}
 
     _finish(go, as_json=as_json)
 
@@ -249,8 +259,7 @@ def journal_show(path: Path, as_json: JsonOption = False) -> None:
         ]
         if as_json:
             return {"path": str(path), "events": rows}
-        for row in rows:
-            print(json.dumps(row))
+        write_lines(*map(json.dumps, rows))
         return None
 
     _finish(go, as_json=as_json)
@@ -269,39 +278,10 @@ def _settings(
             raise Refused(f"--venue {venue}: expected one of {', '.join(VENUES)}")
         settings = attrs.evolve(settings, venue=attrs.evolve(settings.venue, name=chosen_venue))
     if symbols is not None:
-        settings = attrs.evolve(settings, symbols=_symbols(symbols))
+        settings = attrs.evolve(settings, symbols=read_symbols(symbols))
     if strategy is not None:
         settings = attrs.evolve(settings, strategies=(StrategyConfig(strategy),))
     return settings
-
-
-def _symbols(text: str) -> tuple[str, ...]:
-    """Names separated by commas, or how many of the shipped exchange's own."""
-    names = [name.strip().upper() for name in text.split(",") if name.strip()]
-    chosen = paper_symbols(int(text)) if text.isdigit() else tuple(dict.fromkeys(names))
-    if not chosen:
-        raise Refused(f"--symbols {text!r}: expected names or a number above zero")
-    return chosen
-
-
-def _seconds(text: str | None) -> float | None:
-    """A duration such as 30s, 1.5m or 2h."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", text)
-    if match is None:
-        raise Refused(f"--for {text}: expected a duration such as 30s, 5m or 2h")
-    return float(match[1]) * {"ms": 0.001, "s": 1, None: 1, "m": 60, "h": 3600}[match[2]]
-
-
-def _speed(text: str) -> float | None:
-    """A replay's speed as a factor; None is as fast as it goes."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)x?", text)
-    if text == "max":
-        return None
-    if match is None or float(match[1]) == 0:
-        raise Refused(f"--speed {text}: expected a factor such as 1x or 20x, or max")
-    return float(match[1])
 
 
 def _trade(options: Any, *, as_json: bool) -> dict[str, Any] | None:
@@ -374,11 +354,13 @@ def _first(group: BaseExceptionGroup[Any]) -> str:
 
 def _print(result: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(result, indent=2))
+        write_lines(json.dumps(result, indent=2))
         return
-    for key, value in result.items():
-        shown = json.dumps(value) if isinstance(value, dict | list) else value
-        print(f"{key:>14}  {shown}")
+    shown = {
+        key: json.dumps(value) if isinstance(value, dict | list) else value
+        for key, value in result.items()
+    }
+    write_lines(*(f"{key:>14}  {value}" for key, value in shown.items()))
 
 
 def _tell(line: str) -> None:

@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from aegis.ops.stdout import write_lines
 from aegis.ops.summary import brain_ticks, unrealised
 
 if TYPE_CHECKING:
@@ -54,12 +55,11 @@ class PlainLines(Silent):
     def show(self, report: EngineReport, elapsed_s: float) -> None:
         """Print the line."""
         executor, brain = report.executor, report.brain
-        print(
+        write_lines(
             f"{elapsed_s:6.1f}s  ticks {brain_ticks(report):>9,}  bars {brain.counts['bars']:>7,}"
             f"  signals {report.proposed:>5}  fills {executor.fills:>4}"
             f"  equity {_equity(report):,.2f}"
-            f"  tick→order p50 {executor.times.tick_to_order_us.p50} us",
-            flush=True,
+            f"  tick→order p50 {executor.times.tick_to_order_us.p50} us"
         )
 
 

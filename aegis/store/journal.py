@@ -78,10 +78,15 @@ class Row:
     hash: bytes
 
     def decoded(self) -> dict[str, Any]:
-        """The body as JSON values."""
-        values = msgspec.json.decode(self.body)
-        check(isinstance(values, dict), "a journal body is a JSON object")
-        return dict(values)
+        """The body as JSON values.
+
+        Raises:
+            Broken: it is no JSON object.
+        """
+        try:
+            return msgspec.json.decode(self.body, type=dict[str, Any])
+        except msgspec.DecodeError:
+            raise Broken(f"the body of journal event {self.seq} is a JSON object") from None
 
 
 @cache
@@ -251,6 +256,7 @@ def read_rows(path: Path) -> list[Row]:
 
     Raises:
         Refused: it is not there, or not a journal.
+        Broken: it is one of which a part is missing or overwritten.
     """
     if not path.is_file():
         raise Refused(f"{path}: there is no journal")
@@ -258,8 +264,12 @@ def read_rows(path: Path) -> list[Row]:
         with closing(
             sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         ) as connection:
+            # Text that is no UTF-8 was not written here: its hash does not hold, and that is what is said then.
+            connection.text_factory = lambda raw: raw.decode(errors="replace")
             return [Row(*row) for row in connection.execute(_SELECT)]
     except sqlite3.Error as why:
+        if getattr(why, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CORRUPT:
+            raise Broken(f"every page of {path} is as SQLite wrote it") from None
         raise Refused(f"{path}: not a journal: {why}") from None
 
 

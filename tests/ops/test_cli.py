@@ -8,13 +8,17 @@ import os
 import select
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from aegis.store.journal import Entry, Journal, read_rows
 
 pytestmark = pytest.mark.processes
 
@@ -43,7 +47,11 @@ class Command:
 
     def run(self, *arguments: str) -> tuple[int, str, str]:
         with self.start(*arguments) as process:
-            out, err = process.communicate(timeout=60)
+            try:
+                out, err = process.communicate(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.kill()  # or leaving the block waits for ever
+                raise
             return process.returncode, out, err
 
     def trade(self, *arguments: str) -> dict[str, Any]:
@@ -263,6 +271,11 @@ def test_replay_shows_a_strategy_every_bar(command: Command) -> None:
         (["replay", "key.toml"], ["key.toml", "gzip"]),
         (["replay", "key.toml", "--speed", "fast"], ["--speed fast", "max"]),
         (["journal", "verify", "absent.db"], ["absent.db"]),
+        (["run", "--config", "none.toml"], ["none.toml", "'symbols' must be 1 to 4096 names"]),
+        (["run", "--symbols", "²"], ["--symbols '²'", "a number from 1 to 4096"]),
+        (["run", "--symbols", "70000"], ["--symbols '70000'", "a number from 1 to 4096"]),
+        (["run", "--symbols", "9" * 5000], ["--symbols '999", "a number from 1 to 4096"]),
+        (["run", "--symbols", "0"], ["--symbols '0'", "a number from 1 to 4096"]),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(
@@ -271,6 +284,7 @@ def test_bad_input_is_one_line_and_exit_2(
     """What cannot be done is refused with its name and what was expected, before anything starts."""
     folder = command.folder
     (folder / "key.toml").write_text("[limits]\norder_notinal = 5\n")
+    (folder / "none.toml").write_text("symbols = []\n")
     (folder / "type.toml").write_text("[feed]\nlossless = 1\n")
     (folder / "told.toml").write_text("[[strategies]]\nclass = 'smc'\nparameters.rewrd = 2\n")
     (folder / "file").touch()
@@ -279,6 +293,16 @@ def test_bad_input_is_one_line_and_exit_2(
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1, err
     assert all(word in err for word in says), err
+
+
+@pytest.mark.parametrize("port", ["99999", "65536", "-1", "x"])
+@pytest.mark.parametrize("verb", ["run", "exchange", "replay"])
+def test_bad_input_port_that_is_none(command: Command, verb: str, port: str) -> None:
+    """A port that no machine has is refused for what it is, with exit code 2."""
+    code, out, err = command.run(verb, *(["f.gz"] if verb == "replay" else []), "--port", port)
+    assert (code, out) == (2, "")
+    assert "--port" in err
+    assert "Traceback" not in err
 
 
 def test_bad_input_port_taken(command: Command) -> None:
@@ -301,3 +325,89 @@ def test_journal_show_prints_the_story(command: Command) -> None:
     kinds = [json.loads(line)["kind"] for line in out.splitlines()]
     assert code == 0
     assert (kinds[0], kinds[-1]) == ("run_started", "run_ended")
+
+
+DAMAGE = {
+    "UPDATE events SET body = CAST('{}' AS BLOB) WHERE seq = 2": "the hash of journal event 2 holds",
+    "UPDATE events SET kind = CAST(x'FF' AS TEXT) WHERE seq = 2": "the hash of journal event 2",
+    "DELETE FROM events WHERE seq = 2": "journal event 2 is there",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_journal_verify_says_what_does_not_hold(command: Command, damage: str) -> None:
+    """A journal that was changed is a check that did not hold: exit code 3, and a document that says so."""
+    written(command.journal, damage)
+    code, out, err = command.run("journal", "verify", str(command.journal), "--json")
+    assert (code, err) == (3, "")
+    found = json.loads(out)
+    assert (found["verified"], found["events"], found["head"]) == (False, None, None)
+    assert DAMAGE[damage] in found["expected"]
+    code, out, _ = command.run("journal", "verify", str(command.journal))
+    assert code == 3
+    assert "verified  False" in out
+
+
+def test_journal_verify_finds_overwritten_pages(command: Command) -> None:
+    """A file whose middle was overwritten is a journal that does not hold, not another program's file."""
+    written(command.journal, "PRAGMA user_version = 0")
+    with command.journal.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (command.journal.stat().st_size - 8192))
+    code, out, err = command.run("journal", "verify", str(command.journal), "--json")
+    assert code == 3, err
+    assert json.loads(out)["verified"] is False
+
+
+def test_journal_show_of_a_damaged_body_is_one_line(command: Command) -> None:
+    """What is no JSON any more cannot be shown; that is said without a traceback."""
+    written(command.journal, "UPDATE events SET body = CAST('{' AS BLOB) WHERE seq = 2")
+    code, out, err = command.run("journal", "show", str(command.journal))
+    assert (code, out) == (1, "")
+    assert err.splitlines() == [
+        "aegis: stopped on a fault: the body of journal event 2 is a JSON object"
+    ]
+
+
+def written(path: Path, damage: str) -> None:
+    """A journal of many events, which somebody has changed."""
+    with closing(Journal(path)) as journal:
+        journal.append([Entry("note", {"number": number}) for number in range(5000)], wall_ns=1)
+        journal.seal()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript("DROP TRIGGER events_are_final; DROP TRIGGER events_are_kept;")
+        connection.execute(damage)
+
+
+def first_line(process: subprocess.Popen[str]) -> str:
+    """What `| head -1` does: read a line, and close the pipe."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    process.stdout.close()
+    return line
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",)])
+def test_journal_show_ends_quietly_with_its_reader(
+    command: Command, arguments: tuple[str, ...]
+) -> None:
+    """Who reads one line of many has what they wanted: no traceback, and exit code 0."""
+    written(command.journal, "PRAGMA user_version = 0")
+    with command.start("journal", "show", str(command.journal), *arguments) as process:
+        assert first_line(process).startswith("{")
+        assert process.stderr is not None
+        err = process.stderr.read()
+    assert (process.returncode, err) == (0, "")
+
+
+def test_run_goes_on_without_its_reader(command: Command) -> None:
+    """A pipe that is closed while it trades stops neither the run nor its end in order."""
+    with command.start("run", "--config", str(command.config), "--for", "3s") as process:
+        assert "equity" in first_line(process)
+        assert process.stderr is not None
+        err = process.stderr.read()
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+    rows = read_rows(command.journal)
+    assert rows[-1].kind == "run_ended"
+    assert rows[-1].decoded()["why"] == "time"
