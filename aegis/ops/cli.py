@@ -340,7 +340,7 @@ def _finish(
 def _holds(result: dict[str, Any]) -> bool:
     """Whether every check that a result carries held."""
     clean = result.get("clean", {})
-    kept = (result.get(check, True) for check in ("reconciled", "verified", "healthy"))
+    kept = (result.get(check, True) for check in ("reconciled", "fed", "verified", "healthy"))
     return all(kept) and not any(clean.values())
 
 

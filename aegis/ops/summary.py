@@ -16,9 +16,11 @@ from aegis.orders.instrument import plain
 if TYPE_CHECKING:
     from aegis.engine import EngineReport
 
-__all__ = ["Clean", "RunFacts", "summarise"]
+__all__ = ["Clean", "RunFacts", "is_fed", "summarise"]
 
 _CENT: Final = Decimal("0.00000001")
+_TOO_SHORT_S: Final = 10.0
+"""A run that ends before this need not have heard of the market yet."""
 
 
 @attrs.frozen
@@ -74,11 +76,23 @@ def summarise(facts: RunFacts, report: EngineReport, clean: Clean) -> dict[str, 
         "journal": attrs.asdict(report.scribe),
         "reconciled": bool(reconciliation and reconciliation.agreed and report.journal_agrees),
         "differences": _differences(report),
+        "fed": is_fed(brain_ticks(report), report.feed.restarts, facts.duration_s),
         "clean": attrs.asdict(clean),
         "first_fill_s": (
             None if first_fill_ns is None else round((first_fill_ns - facts.started_ns) / 1e9, 3)
         ),
     }
+
+
+def is_fed(ticks: int, restarts: int, duration_s: float) -> bool:
+    """Whether the market was heard, or the run was too short to tell: one that saw nothing must not look well.
+
+    Args:
+        ticks: that reached the Brain.
+        restarts: of the feed; one that had to be started again and again has failed, however short the run was.
+        duration_s: of the trading.
+    """
+    return ticks > 0 or (restarts <= 1 and duration_s < _TOO_SHORT_S)
 
 
 def _market(report: EngineReport) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 
+import aegis
 from aegis.store.journal import Entry, Journal, read_rows
 
 pytestmark = pytest.mark.processes
@@ -33,6 +35,7 @@ class Command:
         self.folder = folder
         self.config = folder / "aegis.toml"
         self.journal = folder / "j.db"
+        self.environment: dict[str, str] = {}
         self.config.write_text(f'{FAST}[run]\njournal = "{self.journal}"\n')
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -42,7 +45,11 @@ class Command:
             stderr=subprocess.PIPE,
             text=True,
             cwd=self.folder,
-            env={**os.environ, "XDG_STATE_HOME": str(self.folder / "state")},
+            env={
+                **os.environ,
+                "XDG_STATE_HOME": str(self.folder / "state"),
+                **self.environment,
+            },
         )
 
     def run(self, *arguments: str) -> tuple[int, str, str]:
@@ -116,6 +123,7 @@ def test_run_ends_with_a_summary_that_adds_up(command: Command) -> None:
     assert summary["bars"] > 0
     assert orders["sent"] == orders["accepted"] + orders["refused"] + orders["unknown"]
     assert summary["reconciled"] is True
+    assert summary["fed"] is True
     assert summary["ticks_lost"] == 0
     assert [summary[f"bars_{fate}"] for fate in ("lost", "unsent", "refused")] == [0, 0, 0]
     assert summary["clean"] == {"processes": 0, "segments": 0}
@@ -199,6 +207,40 @@ def test_run_goes_on_when_its_worker_is_killed(command: Command) -> None:
     summary = json.loads(out)
     assert (summary["feed"]["restarts"], summary["reconciled"]) == (1, True)
     wait_gone([*pids.values(), summary["pids"]["feed"]])
+
+
+def lame(folder: Path, seconds: float) -> dict[str, str]:
+    """An environment in which a feed worker ends after so long, before it has done anything."""
+    (folder / "site").mkdir()
+    (folder / "site" / "sitecustomize.py").write_text(
+        "import os, sys, time\n"
+        "if 'aegis.actors.feed_process' in sys.orig_argv:\n"
+        f"    time.sleep({seconds})\n"
+        "    os._exit(7)\n"
+    )
+    root = Path(aegis.__file__).parents[1]
+    return {"PYTHONPATH": f"{folder / 'site'}{os.pathsep}{root}"}
+
+
+def test_run_ends_when_its_worker_dies_again_and_again(command: Command) -> None:
+    """A worker that cannot live is given up after its restarts, and that is a fault, whatever time the run still had."""
+    command.environment = lame(command.folder, 0.0)
+    code, _, err = command.run("run", "--config", str(command.config), "--for", "60s", "--json")
+    assert code == 1
+    assert err.count("worker_started") == 6
+    assert re.fullmatch(
+        r"aegis: stopped on a fault: the feed worker \d+ ended with code 7", err.splitlines()[-1]
+    )
+
+
+def test_run_that_never_heard_the_market_is_no_good_run(command: Command) -> None:
+    """One that ends between two restarts of a worker that brought nothing is a check that did not hold."""
+    command.environment = lame(command.folder, 0.7)
+    code, out, err = command.run("run", "--config", str(command.config), "--for", "4s", "--json")
+    assert code == 3, err
+    summary = json.loads(out)
+    assert (summary["ticks"], summary["fed"], summary["reconciled"]) == (0, False, True)
+    assert summary["feed"]["restarts"] > 1
 
 
 QUOTE = (
