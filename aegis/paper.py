@@ -22,6 +22,8 @@ _COINS: Final = (
     "SUI",
 )
 _DEFAULT: Final = 8
+_NAME: Final = re.compile(r"""[^\s@/?&=!,"'\\]{1,40}""")
+"""No narrower than the shipped exchange's own rule: a recording may have any name that it takes."""
 
 SYMBOLS_MAX: Final = 4096
 """Of one run: the names of more would not fit the command line of the shipped exchange, nor the orders of the worker."""
@@ -34,5 +36,5 @@ def paper_symbols(count: int = _DEFAULT) -> tuple[str, ...]:
 
 
 def is_symbol(text: str) -> bool:
-    """Whether a symbol can be called that: letters, digits and underscores, a letter among them."""
-    return re.fullmatch(r"\w{1,40}", text) is not None and any(map(str.isalpha, text))
+    """Whether a symbol can be called that: what can stand in a stream's name and in a query, and has a letter."""
+    return _NAME.fullmatch(text) is not None and text.isprintable() and any(map(str.isalpha, text))
