@@ -19,7 +19,7 @@ import trio
 
 from aegis.actors.brain import BrainReport
 from aegis.actors.delivery import ask_again
-from aegis.actors.executor import ExecutorReport
+from aegis.actors.executor_report import ExecutorReport
 from aegis.actors.feed import FeedRecord, FeedReport
 from aegis.actors.garbage import GarbageReport
 from aegis.actors.gate import GateReport

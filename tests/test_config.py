@@ -230,3 +230,9 @@ def test_example_on_the_page_is_taken(tmp_path: Path) -> None:
     example = PAGE.read_text().partition("    symbols =")[2].partition("\n\n")[0]
     (tmp_path / "c.toml").write_text(textwrap.dedent(f"    symbols ={example}\n"))
     assert load(tmp_path / "c.toml").limits.position_notional_max == Decimal(500)
+
+
+@pytest.mark.parametrize("name", ["BTCUSDT_250328", "1000PEPEUSDT", "币安人生USDT", "X-1"])
+def test_symbols_are_called_as_exchanges_and_recordings_call_them(name: str) -> None:
+    """Quarterly contracts, thousands of a coin, other scripts than ours."""
+    assert Config(symbols=(name,)).symbols == (name,)

@@ -185,9 +185,8 @@ class Brain(Actor):
         while True:
             await reader.wait()
             self._read[type(ready)] = read = trio.Event()
-            await self.ctx.ref.send(
-                ready
-            )  # candles of before may fill the box: it waits behind them
+            # Candles of before may fill the box: it waits behind them.
+            await self.ctx.ref.send(ready)
             await read.wait()
 
     async def _mind_listeners(self, thread: BrainThread) -> None:

@@ -44,7 +44,7 @@ from aegis.topics import OrderFilled
 from aegis.venue import outcome
 from aegis.venue.port import Venue
 
-__all__ = ["Executor", "ExecutorReport", "Listen"]
+__all__ = ["Executor"]
 
 SEND_AGE_NS_MAX: Final = 1_000_000_000
 """An entry whose intent took this long to become durable is not sent any more: the market has moved on. An exit always is."""

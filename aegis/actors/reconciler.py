@@ -11,7 +11,7 @@ import structlog
 import trio
 
 from aegis.actors.delivery import deliver
-from aegis.actors.executor import ExecutorReport
+from aegis.actors.executor_report import ExecutorReport
 from aegis.errors import Refused, Unavailable
 from aegis.kernel import Actor, ActorRef, Level, Priority, on
 from aegis.messages import Halt, Reconcile, Record, Report

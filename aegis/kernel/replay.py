@@ -63,9 +63,8 @@ class Replay(Realm):
         traceback: TracebackType | None,
     ) -> None:
         reason = f"{self.name} is closed" if error is None else error
-        with (
-            ExitStack() as ends
-        ):  # each has its turn, from the last to the first, also after one that has failed
+        # Each has its turn, from the last to the first, also after one that has failed.
+        with ExitStack() as ends:
             ends.callback(self._close_tasks)
             for cell in self.living():
                 ends.callback(self._end, cell, reason)

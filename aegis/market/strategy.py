@@ -37,7 +37,7 @@ from attrs.validators import in_, instance_of, max_len
 if TYPE_CHECKING:
     from aegis.market.view import View
 
-__all__ = ["NoParameters", "Proposal", "Strategy"]
+__all__ = ["REASON_MAX", "NoParameters", "Proposal", "Strategy"]
 
 P = TypeVar("P")
 

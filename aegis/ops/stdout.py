@@ -15,8 +15,7 @@ def write_lines(*lines: str) -> None:
             print(line)
         sys.stdout.flush()
     except BrokenPipeError:
+        # What is buffered still has to go somewhere at the exit.
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(
-            nowhere, sys.stdout.fileno()
-        )  # what is buffered still has to go somewhere at the exit
+        os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)

@@ -13,7 +13,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from aegis.actors.executor import Executor, ExecutorReport
+from aegis.actors.executor import Executor
+from aegis.actors.executor_report import ExecutorReport
 from aegis.actors.gate import Gate, GateReport
 from aegis.actors.reconciler import Reconciler, Reconciliation
 from aegis.actors.scribe import Scribe

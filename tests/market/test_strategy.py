@@ -20,7 +20,7 @@ from aegis.market.indicators import VALUES
 from aegis.market.parameters import Parameters
 from aegis.market.plan import Plan
 from aegis.market.session import SESSION_VALUES
-from aegis.market.strategy import NoParameters, Proposal, Strategy
+from aegis.market.strategy import REASON_MAX, NoParameters, Proposal, Strategy
 from aegis.market.view import FLAT, Holding, View
 
 Records = NDArray[np.void]
@@ -94,6 +94,17 @@ def test_proposal_of_no_side_is_an_error(side: Any) -> None:
         Proposal(side, 1.0)
     with pytest.raises(ValueError, match="an entry has a side"):
         Proposal.entry(0, stop=1.0)
+
+
+@pytest.mark.parametrize(
+    ("reason", "error"),
+    [(object(), TypeError), (7, TypeError), ("r" * (REASON_MAX + 1), ValueError)],
+)
+def test_reason_is_a_short_text(reason: Any, error: type[Exception]) -> None:
+    """It is written into the journal: what that cannot hold fails where the strategy made it."""
+    with pytest.raises(error):
+        Proposal.exit(reason)
+    assert Proposal.exit("r" * REASON_MAX).reason == "r" * REASON_MAX
 
 
 @pytest.mark.parametrize("price", [math.nan, math.inf, 0.0, -3.0])

@@ -113,6 +113,14 @@ def open_foreign(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
 
 
+def read_on(path: Path) -> sqlite3.Connection:
+    """A program that has begun to read, and does not end it."""
+    foreign = open_foreign(path)
+    foreign.execute("BEGIN")
+    foreign.execute("SELECT count(*) FROM events").fetchone()
+    return foreign
+
+
 def test_journal_waits_for_a_lock_of_a_moment(tmp_path: Path) -> None:
     """A backup or a checkpoint of another program does not end the engine, and nothing is written twice."""
     journal = write(tmp_path / "j.db", 1)
@@ -148,9 +156,7 @@ def test_journal_breaks_at_a_lock_that_stays(
 def test_journal_waits_for_a_reader_of_a_moment_before_it_is_one_file(tmp_path: Path) -> None:
     """A copy of that file alone is then all of it."""
     journal = write(tmp_path / "j.db", 1)
-    foreign = open_foreign(tmp_path / "j.db")
-    foreign.execute("BEGIN")
-    foreign.execute("SELECT count(*) FROM events").fetchone()
+    foreign = read_on(tmp_path / "j.db")
     journal.append([Entry("note", {})], wall_ns=1)
     letting_go = threading.Timer(0.05, foreign.execute, ["ROLLBACK"])
     letting_go.start()
@@ -168,9 +174,7 @@ def test_journal_says_that_it_is_not_one_file(
     """Where a reader stays; nothing is lost, and nothing is written any more."""
     monkeypatch.setattr(module, "_BUSY_S", 0.01)
     journal = write(tmp_path / "j.db", 1)
-    foreign = open_foreign(tmp_path / "j.db")
-    foreign.execute("BEGIN")
-    foreign.execute("SELECT count(*) FROM events").fetchone()
+    foreign = read_on(tmp_path / "j.db")
     journal.append([Entry("note", {})], wall_ns=1)
     with pytest.raises(Unavailable, match="part of it"):
         journal.seal()
