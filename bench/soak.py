@@ -23,6 +23,8 @@ from aegis.actors.garbage import GarbageReport
 from aegis.actors.janitor import Janitor
 from aegis.actors.latency import Latency
 from aegis.compiled import forbid_compiling
+from aegis.config import RunConfig
+from aegis.cpu_latency import request_cpu_latency
 from aegis.kernel import Actor, ActorRef, Level, Priority, on, open_system
 from aegis.kernel.clock import SystemClock
 from aegis.kernel.cores import given_cores, keep_to_the_last_core
@@ -92,7 +94,8 @@ async def soak(seconds: float, rate: int, capacity: int) -> dict[str, Any]:
     ticks = int(rate * seconds)
     samples: list[Sample] = []
     with (
-        keep_to_the_last_core() as keeps,  # as an engine does
+        request_cpu_latency(RunConfig().cpu_latency_us),  # as an engine does, if it may
+        keep_to_the_last_core() as keeps,
         Ring.create(TICK, capacity) as ring,
         ring.reader("brain", policy=Policy.LOSSY) as reader,
     ):
