@@ -10,12 +10,10 @@ import numpy as np
 from aegis.compiled import inlined
 from aegis.market.recent import MASK
 
-__all__ = ["MOMENTS", "averaged", "deviation", "update_moments"]
+__all__ = ["MOMENTS", "averaged", "update_moments"]
 
 MOMENTS: Final = np.dtype(
     [
-        ("mean", "<f8"),  # NaN until warm
-        ("variance", "<f8"),  # of the population, NaN until warm
         # Sums of (value - reference) and of its square over the window, and the most the latter was since it was
         # last counted afresh: rounding errors are as large as that, however small the sum is now.
         ("reference", "<f8"),
@@ -35,16 +33,18 @@ _DIGITS_AT_RISK: Final = 1e-4
 
 
 @inlined
-def averaged(average: float, value: float, index: int, period: int, weight: float) -> float:
+def averaged(
+    average: float, seeds: Any, place: int, value: float, index: int, period: int, weight: float
+) -> float:
     """An average that has taken value `index` (from 0): the mean of the first `period`, then `+= (value - average) * weight`.
 
-    Before that it is their sum, so it means nothing to anybody else. With weight 2 / (period + 1) it is TA-Lib's EMA, with
+    NaN before that, while their sum is kept in a place of the seeds. With weight 2 / (period + 1) it is TA-Lib's EMA, with
     1 / period it is Wilder's average.
     """
     if index >= period:
         return average + (value - average) * weight
-    total = average + value
-    return total / period if index == period - 1 else total
+    seeds[place] += value
+    return seeds[place] / period if index == period - 1 else math.nan
 
 
 @inlined
@@ -91,14 +91,14 @@ def spread(moments: Any, share: float) -> float:
 @inlined
 def update_moments(
     moments: Any, path: Any, column: int, index: int, period: int, share: float
-) -> None:
-    """Take value `index` (from 0), which stands in a column of the path, into the mean and variance of the last `period`.
+) -> tuple[float, float]:
+    """Take value `index` (from 0), which stands in a column of the path; mean and variance (of the population) of the last `period`.
 
-    One addition and one subtraction, on offsets from a value of the window. Beside them runs a second sum that is only added to
-    and replaces the first once a window: no rounding error lives longer than two of them, and no bar costs more than another.
-    Where the deviations have become small against what the sums have held, after a price collapse or when the window has moved
-    far from its reference, it counts again at once. So the error is relative to the variance itself, whatever came before.
-    `share` is 1 / period.
+    NaN until there are as many. One addition and one subtraction, on offsets from a value of the window. Beside them runs a
+    second sum that is only added to and replaces the first once a window: no rounding error lives longer than two of them, and no
+    bar costs more than another. Where the deviations have become small against what the sums have held, after a price collapse or
+    when the window has moved far from its reference, it counts again at once. So the error is relative to the variance itself,
+    whatever came before. `share` is 1 / period.
     """
     value = path[index & MASK, column]
     if index >= period:
@@ -111,14 +111,8 @@ def update_moments(
         moments.squares -= offset * offset
     count_afresh(moments, value, period)
     if index < period - 1:
-        return
+        return math.nan, math.nan
     if spread(moments, share) < _DIGITS_AT_RISK * moments.peak:
         recount(moments, path, column, index, period)
-    moments.mean = moments.reference + moments.offsets * share
-    moments.variance = max(0.0, spread(moments, share) * share)
-
-
-@inlined
-def deviation(moments: Any) -> float:
-    """The standard deviation of the window (of the population, as TA-Lib's), NaN until warm."""
-    return math.sqrt(moments.variance)
+    mean = moments.reference + moments.offsets * share
+    return mean, max(0.0, spread(moments, share) * share)

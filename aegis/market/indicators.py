@@ -22,8 +22,9 @@ from typing import Any, Final
 import numpy as np
 
 from aegis.compiled import inlined
-from aegis.market.averages import MOMENTS, averaged, deviation, update_moments
-from aegis.market.recent import CLOSE, DOWN, MASK, RETURN, UP, highest
+from aegis.market.averages import MOMENTS, averaged, update_moments
+from aegis.market.kernel import constant
+from aegis.market.recent import CLOSE, DOWN, MASK, RETURN, UP
 
 __all__ = ["INDICATORS", "VALUES", "update_indicators"]
 
@@ -42,18 +43,23 @@ VALUES: Final = (
 )
 """The fields of INDICATORS that are for reading; the rest is what they are computed from."""
 
+# Places among the seeds.
+_RANGE: Final = constant(0)
+_GAINS: Final = constant(1)
+_LOSSES: Final = constant(2)
+_CLOSE: Final = constant(3)
+_FAST: Final = constant(4)
+_SLOW: Final = constant(5)
+_DIFFERENCE: Final = constant(6)
+_DIRECTION: Final = constant(7)
+
 INDICATORS: Final = np.dtype(
     [(name, "<f8") for name in VALUES]
     + [
-        # Averages, sums until they are warm.
-        ("average_range", "<f8"),
-        ("gains", "<f8"),
+        ("gains", "<f8"),  # averages, NaN until they are warm, as the two EMAs that follow
         ("losses", "<f8"),
-        ("average_close", "<f8"),
         ("fast", "<f8"),
         ("slow", "<f8"),
-        ("difference", "<f8"),  # of the fast and the slow one, averaged: MACD's signal line
-        ("directions", "<f8"),  # of DX
         ("rises", "<f8"),  # smoothed sums of directional movement, TA-Lib's +DM and -DM
         ("falls", "<f8"),
         ("closes", MOMENTS),
@@ -63,6 +69,8 @@ INDICATORS: Final = np.dtype(
         ("fast_k_before", "<f8"),
         ("mean_k", "<f8"),
         ("mean_k_before", "<f8"),
+        # What averages are while they are not warm: sums. Last, as a line of memory that no later bar looks at.
+        ("seeds", "<f8", (8,)),
     ],
     align=True,
 )
@@ -73,8 +81,10 @@ def update_strength(
     indicators: Any, change: float, number: int, period: int, weight: float
 ) -> None:
     """Relative strength index (Wilder) from the change of the close; bar 0 has none."""
-    gains = averaged(indicators.gains, max(change, 0.0), number - 1, period, weight)
-    losses = averaged(indicators.losses, max(-change, 0.0), number - 1, period, weight)
+    seeds, index = indicators.seeds, number - 1
+    gain, loss = max(change, 0.0), max(-change, 0.0)
+    gains = averaged(indicators.gains, seeds, _GAINS, gain, index, period, weight)
+    losses = averaged(indicators.losses, seeds, _LOSSES, loss, index, period, weight)
     indicators.gains = gains
     indicators.losses = losses
     if number >= period:
@@ -87,20 +97,23 @@ def update_macd(indicators: Any, close: float, number: int, parameters: Any) -> 
     """Moving average convergence/divergence: the fast EMA less the slow one, and the EMA of that."""
     first = parameters.macd_slow - 1
     fast, slow, signal = parameters.macd_fast, parameters.macd_slow, parameters.macd_signal
-    weights = parameters.weights
-    indicators.slow = averaged(indicators.slow, close, number, slow, weights.macd_slow)
+    weights, seeds = parameters.weights, indicators.seeds
+    indicators.slow = averaged(
+        indicators.slow, seeds, _SLOW, close, number, slow, weights.macd_slow
+    )
     late_start = number - (slow - fast)
     if late_start >= 0:
-        indicators.fast = averaged(indicators.fast, close, late_start, fast, weights.macd_fast)
+        indicators.fast = averaged(
+            indicators.fast, seeds, _FAST, close, late_start, fast, weights.macd_fast
+        )
     if number < first:
         return
-    difference = indicators.fast - indicators.slow
-    indicators.difference = averaged(
-        indicators.difference, difference, number - first, signal, weights.macd_signal
+    difference, index = indicators.fast - indicators.slow, number - first
+    indicators.macd_signal = averaged(
+        indicators.macd_signal, seeds, _DIFFERENCE, difference, index, signal, weights.macd_signal
     )
-    if number >= first + signal - 1:
+    if index >= signal - 1:
         indicators.macd = difference
-        indicators.macd_signal = indicators.difference
 
 
 @inlined
@@ -131,20 +144,19 @@ def update_direction(
     seeding = number < 2 * period
     if movement > 0.0 or seeding:
         dx = 100.0 * abs(indicators.rises - indicators.falls) / movement if movement > 0.0 else 0.0
-        indicators.directions = averaged(indicators.directions, dx, number - period, period, weight)
-    if number >= 2 * period - 1:
-        indicators.adx = indicators.directions
+        seeds, index = indicators.seeds, number - period
+        indicators.adx = averaged(indicators.adx, seeds, _DIRECTION, dx, index, period, weight)
 
 
 @inlined
 def update_stochastic(
-    indicators: Any, recent: Any, close: float, number: int, parameters: Any
+    indicators: Any, window: Any, close: float, number: int, parameters: Any
 ) -> None:
-    """Slow stochastic oscillator (n, 3, 3)."""
+    """Slow stochastic oscillator (n, 3, 3) from what is highest in its window, which includes this bar."""
     period = parameters.stochastic_period
     if number < period - 1:
         return
-    top, mirrored = highest(recent, number, period, parameters.runs.stochastic)
+    top, mirrored = window
     place, width = close + mirrored, top + mirrored
     fast_k = 100.0 * place / width if width > 0.0 else 0.0
     mean_k = (indicators.fast_k_before + indicators.fast_k + fast_k) / 3.0
@@ -165,37 +177,40 @@ def update_changes(indicators: Any, recent: Any, bar: Any, number: int, paramete
     close_before = path[before, CLOSE]
     above, below = max(bar.high, close_before), min(bar.low, close_before)
     weights, period = parameters.weights, parameters.atr_period
-    indicators.average_range = averaged(
-        indicators.average_range, above - below, number - 1, period, weights.atr
+    seeds, index = indicators.seeds, number - 1
+    indicators.atr = averaged(
+        indicators.atr, seeds, _RANGE, above - below, index, period, weights.atr
     )
-    if number >= period:
-        indicators.atr = indicators.average_range
     change = bar.close - close_before
     update_strength(indicators, change, number, parameters.rsi_period, weights.rsi)
     rise = bar.high - extremes[before, UP]
     fall = -bar.low - extremes[before, DOWN]
     update_direction(indicators, rise, fall, number, parameters.adx_period, weights.adx)
     period = parameters.volatility_period
-    update_moments(indicators.returns, path, RETURN, number - 1, period, weights.volatility)
-    mean = indicators.returns.mean
-    indicators.volatility = math.sqrt(indicators.returns.variance + mean * mean)
+    mean, variance = update_moments(
+        indicators.returns, path, RETURN, index, period, weights.volatility
+    )
+    indicators.volatility = math.sqrt(variance + mean * mean)
 
 
 @inlined
-def update_indicators(indicators: Any, recent: Any, bar: Any, number: int, parameters: Any) -> None:
-    """Take the closed bar `number` (from 0), which `recent` holds, into every indicator."""
+def update_indicators(
+    indicators: Any, recent: Any, bar: Any, number: int, window: Any, parameters: Any
+) -> None:
+    """Take the closed bar `number` (from 0), which `recent` holds, into every indicator.
+
+    `window` is the stochastic's, as `search_windows` found it.
+    """
     close = bar.close
     if number > 0:
         update_changes(indicators, recent, bar, number, parameters)
     weights, period = parameters.weights, parameters.band_period
-    update_moments(indicators.closes, recent.path, CLOSE, number, period, weights.band)
-    indicators.sma = indicators.closes.mean
-    indicators.deviation = deviation(indicators.closes)
-    period = parameters.ema_period
-    indicators.average_close = averaged(
-        indicators.average_close, close, number, period, weights.ema
+    mean, variance = update_moments(
+        indicators.closes, recent.path, CLOSE, number, period, weights.band
     )
-    if number >= period - 1:
-        indicators.ema = indicators.average_close
+    indicators.sma = mean
+    indicators.deviation = math.sqrt(variance)
+    seeds, period = indicators.seeds, parameters.ema_period
+    indicators.ema = averaged(indicators.ema, seeds, _CLOSE, close, number, period, weights.ema)
     update_macd(indicators, close, number, parameters)
-    update_stochastic(indicators, recent, close, number, parameters)
+    update_stochastic(indicators, window, close, number, parameters)

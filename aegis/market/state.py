@@ -15,7 +15,7 @@ from aegis.market.flow import FLOW
 from aegis.market.indicators import INDICATORS, VALUES
 from aegis.market.lines import in_lines, zeros_in_lines
 from aegis.market.parameters import Parameters, fields_of
-from aegis.market.recent import RECENT, RUNS, runs_of
+from aegis.market.recent import RECENT
 from aegis.market.session import SESSION, SESSION_VALUES
 from aegis.market.structure import STRUCTURE
 from aegis.market.weights import WEIGHTS, weights_of
@@ -94,7 +94,7 @@ RULE: Final = np.dtype(
 )
 
 PARAMETERS: Final = np.dtype(
-    [*fields_of(Parameters), ("weights", WEIGHTS), ("runs", RUNS), ("rules", RULE, (MAX_RULES,))]
+    [*fields_of(Parameters), ("weights", WEIGHTS), ("rules", RULE, (MAX_RULES,))]
 )
 
 
@@ -104,7 +104,6 @@ def parameter_record(parameters: Parameters) -> NDArray[np.void]:
     for field in attrs.fields(Parameters):
         record[field.name] = getattr(parameters, field.name)
     record["weights"] = weights_of(parameters)
-    record["runs"] = runs_of(parameters)
     return record
 
 
@@ -123,9 +122,6 @@ def empty_state(symbols: int) -> NDArray[np.void]:
     indicators = state["indicators"]
     for name in VALUES:
         indicators[name] = math.nan
-    for name in INDICATORS.names or ():
-        for value in set(INDICATORS[name].names or ()) & {"mean", "variance"}:
-            indicators[name][value] = math.nan
     structure = state["structure"]
     structure["place"] = math.nan
     structure["swings"]["edge"] = math.inf

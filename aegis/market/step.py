@@ -21,7 +21,7 @@ from aegis.market.indicators import update_indicators
 from aegis.market.kernel import array_of, constant
 from aegis.market.lines import claim
 from aegis.market.parameters import BarKind
-from aegis.market.recent import remember_bar
+from aegis.market.recent import remember_bar, search_windows
 from aegis.market.records import MAX_EVENT_NS, TICK, TickKind
 from aegis.market.rules import call_rules
 from aegis.market.sanity import bar_holds, mark_holds, quote_holds, trade_holds
@@ -68,12 +68,13 @@ def close_bar(row: Any, bar: Any, parameters: Any, outbox: Any) -> None:
     row.broken_bars += bar.flags & FLAG_BROKEN
     claim(row.history[number & (HISTORY - 1)])
     claim_events(row.structure.events)
-    remember_bar(row.recent, bar, number, parameters.runs.kept)
+    remember_bar(row.recent, bar, number)
+    pivot_window, stochastic_window = search_windows(row.recent, number, parameters)
     update_session(row.session, bar, parameters.session_ms * 1_000_000)
     close_flow(row.flow, row)
-    update_indicators(row.indicators, row.recent, bar, number, parameters)
+    update_indicators(row.indicators, row.recent, bar, number, stochastic_window, parameters)
     atr = row.indicators.atr
-    update_structure(row.structure, row.recent, bar, number, atr, parameters)
+    update_structure(row.structure, row.recent, bar, number, atr, pivot_window, parameters)
     update_features(row, bar, parameters)
     row.history[number & (HISTORY - 1)] = bar  # by now its lines are here
     call_rules(row, bar, parameters, outbox)

@@ -157,7 +157,7 @@ def place_between(low: float, high: float, close: float) -> float:
 
 @inlined
 def update_structure(
-    structure: Any, recent: Any, bar: Any, number: int, atr: float, parameters: Any
+    structure: Any, recent: Any, bar: Any, number: int, atr: float, window: Any, parameters: Any
 ) -> None:
     """Take the closed bar `number` (from 0), which `recent` holds.
 
@@ -167,6 +167,7 @@ def update_structure(
         bar: the closed BAR.
         number: of the bar.
         atr: at the close of the bar.
+        window: in which pivots are sought, as `search_windows` found it.
         parameters: the PARAMETERS.
     """
     extremes = recent.extremes
@@ -182,7 +183,7 @@ def update_structure(
     open_imbalance(structure, extremes, number, parameters.kept)
     structure.body = bar.close - bar.open
     reach = parameters.pivot_bars
-    is_high, is_low = find_pivots(recent, number, reach, parameters.runs.pivot)
+    is_high, is_low = find_pivots(extremes, number, reach, window)
     if number >= 3 * reach - 1 and (is_high | is_low):
         side = UP if is_high else DOWN  # a bar that is both is a high
         confirm_side(structure, extremes, side, number, atr, parameters)

@@ -19,7 +19,7 @@ import numpy as np
 from aegis.compiled import inlined
 from aegis.market.events import Element, Happening, write_event
 from aegis.market.kernel import constant
-from aegis.market.recent import DOWN, MASK, UP, highest
+from aegis.market.recent import DOWN, MASK, UP
 
 __all__ = ["LEG", "SWING", "confirm_pivot", "deepen", "find_pivots"]
 
@@ -55,11 +55,11 @@ LEG: Final = np.dtype(
 
 
 @inlined
-def find_pivots(recent: Any, number: int, reach: int, level: int) -> tuple[bool, bool]:
+def find_pivots(extremes: Any, number: int, reach: int, window: Any) -> tuple[bool, bool]:
     """Whether bar `number - reach` has the highest high, and the lowest low, of the `2 * reach` bars up to `number`."""
-    up, down = highest(recent, number, 2 * reach, level)
+    up, down = window
     middle = (number - reach) & MASK
-    return recent.extremes[middle, UP] >= up, recent.extremes[middle, DOWN] >= down
+    return extremes[middle, UP] >= up, extremes[middle, DOWN] >= down
 
 
 @inlined

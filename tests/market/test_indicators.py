@@ -284,7 +284,7 @@ def test_volatility_is_that_of_ta_lib_s_moments(
 def test_stochastic_is_that_of_its_window_whatever_its_length(
     indicators: Any, walk_bars: Any
 ) -> None:
-    """Of each period that there is: windows are put together from runs, and none may miss a bar or have one too many."""
+    """Of each period that there is, shorter than the window of pivots and longer: it has not a bar too many, and none too few."""
     bars = walk_bars(4, 200)
     for period in range(1, MAX_WINDOW + 1):
         highs, lows = (sliding_window_view(bars[name], period) for name in ("high", "low"))
