@@ -3,6 +3,7 @@
     AegisError
     ├── Refused        a rule said no; nothing changed; go on
     │   ├── Rejected   the simulated exchange turned a request down, with the code that Binance publishes
+    │   ├── LockedOut      the exchange does not take our key
     │   └── Unhandled        an ask for which the actor has no handler
     ├── Unknown        what happened outside is not known; ask, never assume, never repeat
     ├── Unavailable    something needed is away; back off and try later
@@ -24,6 +25,7 @@ __all__ = [
     "AegisError",
     "Broken",
     "HandlerBlocked",
+    "LockedOut",
     "MailboxFull",
     "Refused",
     "Rejected",
@@ -51,6 +53,10 @@ class Rejected(Refused):
         self.code = code
         self.text = text
         self.status = status
+
+
+class LockedOut(Refused):
+    """The exchange does not take our key, or no longer: it will do nothing that we ask."""
 
 
 class Unhandled(Refused):

@@ -22,6 +22,7 @@ from aegis.actors.strategist import start_strategists
 from aegis.actors.user_stream import listen_to_account
 from aegis.compiled import forbid_compiling
 from aegis.config import Config
+from aegis.errors import Refused
 from aegis.kernel import ActorRef, System
 from aegis.kernel.bus import Bus
 from aegis.kernel.clock import seeded_random
@@ -76,6 +77,8 @@ async def start(system: System, parts: Parts) -> Cast:
     config, rest = parts.config, parts.rest
     await rest.sync_clock()
     instruments = await rest.instruments(config.symbols)
+    if obstacle := await rest.obstacle():
+        raise Refused(f"the account cannot be traded with: {obstacle}")
     account, at_ms = await _steady_account(rest)
     scribe = await _spawn(system, "scribe", Scribe, parts.journal)
     opening = (

@@ -12,7 +12,7 @@ import trio
 
 from aegis.actors.delivery import deliver
 from aegis.actors.executor_report import ExecutorReport
-from aegis.errors import Refused, Unavailable
+from aegis.errors import LockedOut, Refused, Unavailable
 from aegis.kernel import Actor, ActorRef, Level, Priority, on
 from aegis.messages import Halt, Reconcile, Record, Report
 from aegis.orders.reconciliation import Books, differences, lasting
@@ -45,7 +45,7 @@ class Reconciler(Actor):
 
     Receives: `Reconcile`.
     Sends: `Report` (a question) to the Executor, `Record` to the Scribe, `Halt` to the Gate where a position or
-        an order differs.
+        an order differs, and where the exchange takes nothing from us any more.
     Owns: nothing.
     When it dies: it is started again; nothing else depends on it.
     """
@@ -67,6 +67,7 @@ class Reconciler(Actor):
         """Compare until both sides agree, or the difference has lasted; the clocks, too, drift apart in time."""
         with suppress(Unavailable, Refused):  # the comparison will say so
             await self._venue.sync_clock()
+        await self._heed_obstacles()
         found, has_lasted = await self._compare_patiently()
         entry = Entry("reconciled", {"agreed": not found, "differences": found})
         deliver(self._scribe, Record((entry,)))
@@ -77,6 +78,18 @@ class Reconciler(Actor):
             # A balance may move by funding or a transfer; a position or an order that differs is ours to explain.
             deliver(self._gate, Halt("the books differ from the exchange's"))
         return Reconciliation(not found, tuple(found))
+
+    async def _heed_obstacles(self) -> None:
+        """Halt where no order of ours would be taken any more: each one that is sent all the same is one more refusal."""
+        try:
+            obstacle = await self._venue.obstacle()
+        except LockedOut as why:
+            obstacle = str(why)
+        except (Unavailable, Refused):
+            return
+        if obstacle:
+            _log.error("account_unusable", why=obstacle)
+            deliver(self._gate, Halt(f"the account cannot be traded with: {obstacle}"))
 
     async def _compare_patiently(self) -> tuple[list[str], bool]:
         """What differs at last, and whether some of it was there at the look before: both sides agree where nothing does.

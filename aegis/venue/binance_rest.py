@@ -17,7 +17,7 @@ import numpy as np
 import trio
 from numpy.typing import NDArray
 
-from aegis.errors import Refused, Unavailable, Unknown
+from aegis.errors import LockedOut, Refused, Unavailable, Unknown
 from aegis.kernel.clock import Clock
 from aegis.orders.instrument import Instrument, plain
 from aegis.orders.order import Ticket, Trade
@@ -163,6 +163,11 @@ class BinanceRest:
         body = await self._get_signed("/fapi/v1/userTrades", params)
         return _understood(lambda: binance_rows.my_trades(body, client_id))
 
+    async def obstacle(self) -> str:
+        """Why the account cannot be traded with as it is; empty where it can."""
+        body = await self._get_signed("/fapi/v1/accountConfig", {})
+        return _understood(lambda: binance_rows.obstacle(body))
+
     async def account(self) -> AccountView:
         """The balance and the positions."""
         account = await self._get_signed("/fapi/v3/account", {})
@@ -279,7 +284,8 @@ class BinanceRest:
         if isinstance(answer, outcome.Refused):
             if answer.code == outcome.ORDER_MISSING:
                 raise _NoSuchOrder
-            raise Refused(f"{method} {path}: {answer.code} {answer.message}")
+            kind = LockedOut if answer.code in outcome.NOT_OURS else Refused
+            raise kind(f"{method} {path}: {answer.code} {answer.message}")
         raise Unavailable(f"{method} {path}: HTTP {response.status_code}")
 
 

@@ -17,7 +17,7 @@ from aegis.orders.portfolio import Position
 from aegis.orders.states import Happening
 from aegis.venue.port import AccountView, OrderView
 
-__all__ = ["account_view", "my_trades", "order_view"]
+__all__ = ["account_view", "my_trades", "obstacle", "order_view"]
 
 _STATUSES: Final = {
     "NEW": Happening.ACCEPTED,
@@ -61,10 +61,16 @@ class _AccountRow(msgspec.Struct, rename="camel"):
     total_wallet_balance: Decimal
 
 
+class _ConfigRow(msgspec.Struct, rename="camel"):
+    can_trade: bool
+    dual_side_position: bool
+
+
 _order_rows: Final = msgspec.json.Decoder(_OrderRow | list[_OrderRow]).decode
 _trade_rows: Final = msgspec.json.Decoder(list[_TradeRow]).decode
 _position_rows: Final = msgspec.json.Decoder(list[_PositionRow]).decode
 _account_row: Final = msgspec.json.Decoder(_AccountRow).decode
+_config_row: Final = msgspec.json.Decoder(_ConfigRow).decode
 
 
 def order_view(body: bytes) -> list[OrderView]:
@@ -111,3 +117,13 @@ def account_view(account: bytes, positions: bytes) -> AccountView:
             if row.position_side == "BOTH" and row.position_amt != 0
         },
     )
+
+
+def obstacle(config: bytes) -> str:
+    """Why nothing can be traded with an account of that configuration (`accountConfig`); empty where it can."""
+    row = _config_row(config)
+    if not row.can_trade:
+        return "the exchange does not let this account trade"
+    if row.dual_side_position:
+        return "it holds longs and shorts apart (hedge mode); switch it to one-way mode at the exchange"
+    return ""

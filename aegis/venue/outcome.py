@@ -54,6 +54,8 @@ CLOCK_OFF: Final = -1021
 ORDER_MISSING: Final = -2013
 """Order does not exist: known to lag the truth by many seconds, so alone it proves nothing."""
 CANCEL_MISSING: Final = -2011
+NOT_OURS: Final = frozenset({-2014, -2015, -2017})
+"""A key that is none, that is unknown or may not do this (from this address), and one that is locked."""
 
 _UNPROVEN: Final = frozenset({-1000, -1001, -1006, -1007, -1008, -4116})
 """-4116, a client id that is open already, is evidence that an earlier request with it was taken."""

@@ -92,6 +92,14 @@ class Venue(Protocol):
             Unavailable: the exchange could not be asked.
         """
 
+    async def obstacle(self) -> str:
+        """Why the account cannot be traded with as it is; empty where it can.
+
+        Raises:
+            Unavailable: the exchange could not be asked.
+            LockedOut: it does not take our key.
+        """
+
     async def account(self) -> AccountView:
         """The balance and the positions.
 

@@ -18,7 +18,7 @@ from aegis.actors.executor_report import ExecutorReport
 from aegis.actors.gate import Gate, GateReport
 from aegis.actors.reconciler import Reconciler, Reconciliation
 from aegis.actors.scribe import Scribe
-from aegis.errors import Unavailable
+from aegis.errors import LockedOut, Unavailable
 from aegis.kernel import ActorRef
 from aegis.kernel.kit import Kit, Probe, open_kit
 from aegis.kernel.receipt import Reply
@@ -74,6 +74,8 @@ class ScriptedVenue:
         self.asked: list[str | None] = []
         self.synced = self.looks = 0
         self.unreachable_looks: set[int] = set()
+        self.locked_out = False
+        self.in_the_way = ""
         self.shows: list[AccountView] = []
         self.reachable = True
         self.before_send: Callable[[str], None] = lambda _: None
@@ -106,6 +108,12 @@ class ScriptedVenue:
     async def trades_of(self, symbol: str, client_id: str, exchange_id: int) -> list[Trade]:
         await trio.lowlevel.checkpoint()
         return self.trades.get(client_id, [])
+
+    async def obstacle(self) -> str:
+        await trio.lowlevel.checkpoint()
+        if self.locked_out:
+            raise LockedOut("scripted")
+        return self.in_the_way
 
     async def account(self) -> AccountView:
         await trio.lowlevel.checkpoint()
@@ -617,6 +625,27 @@ async def test_reconciler_learns_nothing_from_a_look_without_an_answer(
         assert any("position BTCUSDT" in difference for difference in result.differences)
         desk.venue.unreachable_looks = set(range(100))
         assert not (await compare(desk, reconciler)).agreed
+        await desk.propose(2, Side.SELL)
+        assert (await desk.verdicts()).refusals == {"halted": 1}
+
+
+@pytest.mark.parametrize("obstacle", ["hedge mode", "the key"])
+async def test_reconciler_halts_where_the_account_can_be_traded_with_no_longer(
+    mock_clock: MockClock, tmp_path: Path, obstacle: str
+) -> None:
+    """A key that was revoked, or an account that was switched over: nothing that we send would be taken."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        reconciler = await desk.kit.spawn(
+            Reconciler, desk.venue, desk.executor, desk.scribe, desk.gate
+        )
+        await compare(desk, reconciler)
+        await desk.propose()
+        assert (await desk.verdicts()).refusals == {}
+        if obstacle == "the key":
+            desk.venue.locked_out = True
+        else:
+            desk.venue.in_the_way = obstacle
+        await compare(desk, reconciler)
         await desk.propose(2, Side.SELL)
         assert (await desk.verdicts()).refusals == {"halted": 1}
 

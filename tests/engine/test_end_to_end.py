@@ -382,6 +382,24 @@ async def test_engine_refuses_a_symbol_that_is_not_traded(tmp_path: Path) -> Non
     assert own_children() == []
 
 
+async def test_engine_refuses_an_account_that_holds_longs_and_shorts_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would take what is held there for nothing, and the exchange none of its orders: it does not start."""
+
+    async def in_hedge_mode(_: BinanceRest) -> str:
+        await trio.lowlevel.checkpoint()
+        return "hedge mode"
+
+    monkeypatch.setattr(BinanceRest, "obstacle", in_hedge_mode)
+    with pytest.RaisesGroup(
+        pytest.RaisesExc(Refused, match="cannot be traded with: hedge mode"), flatten_subgroups=True
+    ):
+        async with trading(tmp_path / "j.db"):
+            pass
+    assert list(read_rows(tmp_path / "j.db")) == []
+
+
 async def test_engine_takes_an_account_over_as_it_is(tmp_path: Path) -> None:
     """A second run on the same journal and account begins with what the first one left."""
     journal = tmp_path / "j.db"
