@@ -18,6 +18,7 @@ from aegis.kernel import ActorRef, Priority, message
 from aegis.kernel.receipt import Reply
 from aegis.orders.instrument import Side
 from aegis.orders.order import Ticket, Trade
+from aegis.orders.payment import Payment
 from aegis.orders.portfolio import Position
 from aegis.orders.states import Happening
 from aegis.store.journal import Entry
@@ -257,6 +258,13 @@ class QuoteOf:
 @message(Priority.EXECUTION)
 class Reconcile:
     """→ Reconciler: compare what we believe with what the exchange shows; answered with the differences."""
+
+
+@message(Priority.EXECUTION)
+class Paid:
+    """Reconciler → Executor: money that moved without a trade; answered with how many of these were news."""
+
+    payments: tuple[Payment, ...]
 
 
 @message(Priority.EXECUTION)

@@ -27,6 +27,7 @@ from aegis.messages import (
     Found,
     NotFound,
     OrderChanged,
+    Paid,
     Record,
     Report,
     Resolve,
@@ -58,7 +59,7 @@ _log = structlog.get_logger(__name__)
 class Executor(Actor):
     """Sends each approved order once, and follows it to its end by reply, by stream and by asking.
 
-    Receives: `Approved`, `CancelOrders`, and from its own tasks the replies and the user stream's events.
+    Receives: `Approved`, `CancelOrders`, `Paid`, and from its own tasks the replies and the user stream's events.
     Sends: `Record`, and `OrderChanged` to its followers; publishes `OrderFilled`.
     Owns: the ledger, the requests in flight and the user stream.
     When it dies: the engine stops, and the next start finds every order that may exist in the journal.
@@ -305,6 +306,14 @@ class Executor(Actor):
         await self._venue.cancel(order.symbol, order.client_id)
         self._hear(Resolve(order.client_id))
 
+    @on(Paid)
+    async def take_payments(self, paid: Paid) -> int:
+        """Book what changed the wallet without a trade."""
+        new = [payment for payment in paid.payments if self._ledger.paid(payment)]
+        for payment in new:
+            self._write(recovery.paid(payment))
+        return len(new)
+
     @on(Fingerprint)
     async def fingerprint(self, _: Fingerprint) -> str:
         """A digest of the ledger, to compare with the journal's fold."""
@@ -331,6 +340,8 @@ class Executor(Actor):
             realised=portfolio.realised,
             fees=portfolio.fees,
             other_fees=dict(portfolio.other_fees),
+            paid=portfolio.paid,
+            adopted_ms=portfolio.adopted_ms,
             positions=portfolio.open_positions(),
             times=self._times.report(),
         )

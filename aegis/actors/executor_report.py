@@ -33,5 +33,9 @@ class ExecutorReport:
     fees: Decimal
     other_fees: dict[str, Decimal]
     """Of other assets than the quote's, by asset."""
+    paid: Decimal
+    """Funding and transfers: what came without a trade, less what went."""
+    adopted_ms: int
+    """Exchange time of the account as it was taken over."""
     positions: dict[str, Position]
     times: OrderTimesReport

@@ -195,6 +195,7 @@ def _money(report: EngineReport) -> dict[str, Any]:
             "realised": plain(executor.realised.quantize(_CENT)),
             "unrealised": plain(open_profit.quantize(_CENT)),
             "fees": plain(executor.fees.quantize(_CENT)),
+            "paid": plain(executor.paid.quantize(_CENT)),
             "other_fees": {asset: plain(fee) for asset, fee in executor.other_fees.items()},
         },
     }

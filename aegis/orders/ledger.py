@@ -15,6 +15,7 @@ import attrs
 from aegis.errors import check
 from aegis.orders.instrument import Side
 from aegis.orders.order import Order, Trade
+from aegis.orders.payment import Payment
 from aegis.orders.portfolio import Portfolio, Position
 from aegis.orders.states import Happening
 
@@ -74,6 +75,10 @@ class Ledger:
             self._put(order.traded(trade))
         return True
 
+    def paid(self, payment: Payment) -> bool:
+        """Book a payment; False when seen before."""
+        return self.portfolio.pay(payment)
+
     def _put(self, order: Order) -> None:
         self.orders[order.client_id] = order
         if order.is_open:
@@ -100,6 +105,11 @@ class Ledger:
         for symbol, position in self.portfolio.open_positions().items():
             line = f"{symbol} {position.quantity.normalize()} {position.entry_price.normalize()}\n"
             digest.update(line.encode())
-        money = (self.portfolio.wallet, self.portfolio.realised, self.portfolio.fees)
+        money = (
+            self.portfolio.wallet,
+            self.portfolio.realised,
+            self.portfolio.fees,
+            self.portfolio.paid,
+        )
         digest.update(" ".join(str(amount.normalize()) for amount in money).encode())
         return digest.hexdigest()

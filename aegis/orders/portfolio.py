@@ -13,6 +13,7 @@ import attrs
 
 from aegis.errors import check
 from aegis.orders.order import Trade
+from aegis.orders.payment import Payment
 
 __all__ = ["Portfolio", "Position"]
 
@@ -48,7 +49,7 @@ class Position:
 
 @attrs.define
 class Portfolio:
-    """Positions, realised profit and fees: mutable, but only by `book`, and the same trade is booked once."""
+    """Positions, realised profit, fees and payments: mutable, but only by `book` and `pay`, and the same one is booked once."""
 
     wallet: Decimal = ZERO
     """The balance before unrealised profit."""
@@ -56,11 +57,15 @@ class Portfolio:
     fees: Decimal = ZERO
     other_fees: dict[str, Decimal] = attrs.Factory(dict)
     """Those that were paid in another asset than the symbol's quote (BNB, for the discount), by asset: from another wallet."""
+    paid: Decimal = ZERO
+    """What came without a trade, less what went: funding, transfers."""
     positions: dict[str, Position] = attrs.Factory(dict)
     adopted_ms: int = -1
     """Exchange time of the account as it was adopted: earlier trades are in it already."""
     booked: set[tuple[str, int]] = attrs.Factory(set)
     """(symbol, trade id) of every trade in it: the exchange repeats itself after a reconnect."""
+    payments: set[str] = attrs.Factory(set)
+    """Ids of every payment in it."""
 
     def book(self, trade: Trade) -> bool:
         """Add a trade; False when it was booked before."""
@@ -85,12 +90,22 @@ class Portfolio:
             self.other_fees[trade.fee_asset] = paid + trade.fee
         return True
 
+    def pay(self, payment: Payment) -> bool:
+        """Add a payment; False when it was booked before, or was made before the account was adopted."""
+        if payment.payment_id in self.payments or payment.event_ms <= self.adopted_ms:
+            return False
+        self.payments.add(payment.payment_id)
+        self.paid += payment.amount
+        self.wallet += payment.amount
+        return True
+
     def adopt(self, wallet: Decimal, positions: Mapping[str, Position], at_ms: int) -> None:
-        """Begin anew with the account as the exchange shows it at a moment; profit and fees count from here."""
+        """Begin anew with the account as the exchange shows it at a moment; profit, fees and payments count from here."""
         self.wallet, self.positions, self.adopted_ms = wallet, dict(positions), at_ms
-        self.realised = self.fees = ZERO
+        self.realised = self.fees = self.paid = ZERO
         self.other_fees.clear()
         self.booked.clear()
+        self.payments.clear()
 
     def position(self, symbol: str) -> Position:
         """The position of a symbol; flat where there never was one."""

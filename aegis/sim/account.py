@@ -8,12 +8,14 @@ from decimal import Decimal
 import attrs
 
 from aegis.sim.amounts import ZERO, truncated
+from aegis.sim.funding import Income, IncomeKind
 from aegis.sim.margin import MAKER_RATE, TAKER_RATE, fee, initial_margin, maintenance_margin
 from aegis.sim.order import Order, Side, Trade
 
-__all__ = ["DEFAULT_LEVERAGE", "Account", "Exposure", "Position"]
+__all__ = ["DEFAULT_LEVERAGE", "MARGIN_ASSET", "Account", "Exposure", "Position"]
 
 DEFAULT_LEVERAGE = 20
+MARGIN_ASSET = "USDT"
 
 
 @attrs.frozen
@@ -99,6 +101,8 @@ class Account:
     def __init__(self, starting_balance: Decimal) -> None:
         self.starting_balance = starting_balance
         self.wallet = starting_balance
+        self.incomes: list[Income] = []
+        """What changed the wallet beside the trades."""
         self._positions: dict[str, Position] = {}
         self._leverage: dict[str, int] = {}
 
@@ -130,6 +134,13 @@ class Account:
         self._positions[trade.symbol] = position
         self.wallet += realised - cost
         return attrs.evolve(trade, realised=realised, fee=cost)
+
+    def receive(self, kind: IncomeKind, symbol: str, amount: Decimal, now_ms: int) -> Income:
+        """Take what no trade made into the wallet: below zero it is paid."""
+        income = Income(len(self.incomes) + 1, kind, symbol, amount, now_ms)
+        self.incomes.append(income)
+        self.wallet += amount
+        return income
 
     def exposure(self, symbol: str, mark: Decimal, orders: Iterable[Order]) -> Exposure:
         """Sum up a symbol; reduce-only orders tie up nothing."""

@@ -14,6 +14,7 @@ from aegis.sim.account import Account, Exposure
 from aegis.sim.amounts import ZERO
 from aegis.sim.book import Quote
 from aegis.sim.contract import Contract
+from aegis.sim.funding import IncomeKind, funding, next_funding_ms
 from aegis.sim.listing import Listing
 from aegis.sim.order import (
     Execution,
@@ -56,6 +57,8 @@ class Exchange:
         self._orders: dict[tuple[str, int], Order] = {}
         self._latest: dict[tuple[str, str], int] = {}  # (symbol, client id) -> its youngest order
         self._countdowns: dict[str, int] = {}
+        self._funding_ms: int | None = None
+        """When the next funding is due; None until the time is known."""
 
     # Commands of the account's owner
 
@@ -136,8 +139,16 @@ class Exchange:
         if listing.watching:
             self._run(listing, listing.matcher.traded(price, quantity, taker, now_ms), now_ms)
 
+    def transferred(self, amount: Decimal, now_ms: int) -> None:
+        """Take money that the owner brought, or took away where it is below zero."""
+        self._receive(IncomeKind.TRANSFER, "", amount, now_ms)
+
     def tick(self, now_ms: int) -> None:
-        """Do what has come due: dead-man countdowns."""
+        """Do what has come due: funding, dead-man countdowns."""
+        while self._funding_ms is not None and now_ms >= self._funding_ms:
+            self._fund(self._funding_ms)
+            self._funding_ms = next_funding_ms(self._funding_ms)
+        self._funding_ms = self._funding_ms or next_funding_ms(now_ms)
         for symbol, due_ms in list(self._countdowns.items()):
             if now_ms >= due_ms:
                 del self._countdowns[symbol]
@@ -197,6 +208,17 @@ class Exchange:
         return self.account.equity(self.marks()) - sum(tied, ZERO)
 
     # Inside
+
+    def _fund(self, due_ms: int) -> None:
+        """Have every open position pay, or be paid."""
+        for symbol, mark in self.marks().items():
+            amount = funding(self.account.position(symbol).quantity, mark)
+            self._receive(IncomeKind.FUNDING_FEE, symbol, amount, due_ms)
+
+    def _receive(self, kind: IncomeKind, symbol: str, amount: Decimal, now_ms: int) -> None:
+        income = self.account.receive(kind, symbol, amount, now_ms)
+        event = user_events.balance_update(self.account, income)
+        self._listener.told("ACCOUNT_UPDATE", event)
 
     def _lookup(self, symbol: str, order_id: int | None, client_id: str | None) -> Order | None:
         self.listing(symbol)

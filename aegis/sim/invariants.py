@@ -28,8 +28,10 @@ def check_venue(account: Account, orders: Iterable[Order], trades: Iterable[Trad
     trades = list(trades)
     check(
         account.wallet
-        == account.starting_balance + sum((t.realised - t.fee for t in trades), ZERO),
-        "the wallet is its start plus all realised profit less all fees",
+        == account.starting_balance
+        + sum((t.realised - t.fee for t in trades), ZERO)
+        + sum((each.amount for each in account.incomes), ZERO),
+        "the wallet is its start plus all realised profit less all fees, and what came without a trade",
     )
     booked = [(trade.symbol, trade.id) for trade in trades]
     check(len(booked) == len(set(booked)), "each trade id is booked once")

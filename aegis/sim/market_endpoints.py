@@ -9,20 +9,15 @@ from aegis.sim.amounts import money, padded, plain
 from aegis.sim.candles import INTERVALS_MS, Candle
 from aegis.sim.contract import Contract
 from aegis.sim.endpoint import Desk, Endpoint, Table
+from aegis.sim.funding import FUNDING_RATE, next_funding_ms
 from aegis.sim.listing import Listing
 from aegis.sim.order import TimeInForce
 from aegis.sim.params import Params
 from aegis.sim.request_limits import RATE_LIMITS
 
-__all__ = ["MARKET_ENDPOINTS", "next_funding_ms"]
+__all__ = ["MARKET_ENDPOINTS"]
 
 _DEPTH_WEIGHTS = {5: 2, 10: 2, 20: 2, 50: 2, 100: 5, 500: 10, 1000: 20}
-_FUNDING_MS = 8 * 3_600_000
-
-
-def next_funding_ms(now_ms: int) -> int:
-    """Return the next full eight hours UTC."""
-    return now_ms - now_ms % _FUNDING_MS + _FUNDING_MS
 
 
 def _ping(_desk: Desk, _params: Params, _now_ms: int) -> object:
@@ -165,7 +160,7 @@ def _premium_index_row(listing: Listing, now_ms: int) -> dict[str, Any]:
         "markPrice": mark,
         "indexPrice": mark,
         "estimatedSettlePrice": mark,
-        "lastFundingRate": "0.00010000",
+        "lastFundingRate": money(FUNDING_RATE),
         "interestRate": "0.00010000",
         "nextFundingTime": next_funding_ms(now_ms),
         "time": now_ms,

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from decimal import Decimal
 from typing import Any
 
-from aegis.sim.account import Exposure
+from aegis.sim.account import MARGIN_ASSET, Exposure
 from aegis.sim.amounts import ZERO, mean, money, padded, plain
 from aegis.sim.exchange import Exchange
 from aegis.sim.listing import Listing
@@ -147,7 +147,7 @@ def balance_reply(exchange: Exchange, now_ms: int) -> list[Reply]:
     return [
         {
             "accountAlias": "aegis",
-            "asset": "USDT",
+            "asset": MARGIN_ASSET,
             "balance": money(wallet),
             "crossWalletBalance": money(wallet),
             "crossUnPnl": money(exchange.account.equity(exchange.marks()) - wallet),
@@ -163,7 +163,7 @@ def account_reply(exchange: Exchange, now_ms: int, *, v2: bool) -> Reply:
     """Describe the account: version 3 lists positions and open orders only, version 2 every symbol."""
     exposures = exchange.exposures()
     totals = _totals(exchange, exposures.values())
-    usdt = {"asset": "USDT", **totals, "updateTime": now_ms}
+    usdt = {"asset": MARGIN_ASSET, **totals, "updateTime": now_ms}
     symbols = exchange.listings if v2 else exposures
     reply: Reply = {
         "totalInitialMargin": totals["initialMargin"],

@@ -9,6 +9,7 @@ from aegis.sim.account_endpoints import ACCOUNT_ENDPOINTS
 from aegis.sim.credentials import Credentials
 from aegis.sim.endpoint import Desk, Endpoint, Security, Table
 from aegis.sim.http1 import HttpReply, HttpRequest
+from aegis.sim.income_endpoint import INCOME_ENDPOINTS
 from aegis.sim.market_endpoints import MARKET_ENDPOINTS
 from aegis.sim.params import Params
 from aegis.sim.request_limits import RequestLimits
@@ -16,7 +17,12 @@ from aegis.sim.trade_endpoints import TRADE_ENDPOINTS
 
 __all__ = ["ENDPOINTS", "Rest"]
 
-ENDPOINTS: Table = {**MARKET_ENDPOINTS, **TRADE_ENDPOINTS, **ACCOUNT_ENDPOINTS}
+ENDPOINTS: Table = {
+    **MARKET_ENDPOINTS,
+    **TRADE_ENDPOINTS,
+    **ACCOUNT_ENDPOINTS,
+    **INCOME_ENDPOINTS,
+}
 _encode = msgspec.json.Encoder().encode
 
 

@@ -19,11 +19,11 @@ from aegis.sim.credentials import Credentials
 from aegis.sim.endpoint import Desk
 from aegis.sim.exchange import Exchange
 from aegis.sim.faults import Faults, spoilt
+from aegis.sim.funding import next_funding_ms
 from aegis.sim.http1 import HttpReply, HttpRequest, serve_http
 from aegis.sim.hub import Hub
 from aegis.sim.listen_keys import ListenKeys
 from aegis.sim.load import Load
-from aegis.sim.market_endpoints import next_funding_ms
 from aegis.sim.options import ExchangeOptions
 from aegis.sim.order import Trade
 from aegis.sim.recording import Recording, survey

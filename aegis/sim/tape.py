@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from aegis.sim.amounts import money
 from aegis.sim.contract import Contract
+from aegis.sim.funding import FUNDING_RATE
 from aegis.sim.order import Side, Trade
 
 __all__ = ["TapeWriter", "fixed_point", "mark_price"]
@@ -102,5 +103,5 @@ def mark_price(symbol: str, mark: Decimal, next_funding_ms: int, now_ms: int) ->
     text = money(mark)
     return (
         f'{{"e":"markPriceUpdate","E":{now_ms},"s":"{symbol}","p":"{text}","ap":"{text}",'
-        f'"P":"{text}","i":"{text}","r":"0.00010000","T":{next_funding_ms},"st":1}}'
+        f'"P":"{text}","i":"{text}","r":"{money(FUNDING_RATE)}","T":{next_funding_ms},"st":1}}'
     ).encode()

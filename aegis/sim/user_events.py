@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
-from aegis.sim.account import Account, Exposure
+from aegis.sim.account import MARGIN_ASSET, Account, Exposure
 from aegis.sim.amounts import mean, money, padded, plain
+from aegis.sim.funding import Income, IncomeKind
 from aegis.sim.listing import Listing
 from aegis.sim.order import Execution, Order, OrderType, Step, Trade
 
 __all__ = [
     "account_config_update",
     "account_update",
+    "balance_update",
     "listen_key_expired",
     "order_trade_update",
     "trade_lite",
@@ -86,6 +88,17 @@ def account_update(account: Account, listing: Listing, now_ms: int) -> bytes:
     balance = {"a": asset, "wb": wallet, "cw": wallet, "bc": "0"}
     update = {"B": [balance], "P": [row], "m": "ORDER"}
     return _encode({"e": "ACCOUNT_UPDATE", "T": now_ms, "E": now_ms, "a": update})
+
+
+def balance_update(account: Account, income: Income) -> bytes:
+    """Write a change of the wallet alone, as crossed positions have it: no position beside it (§6.4)."""
+    wallet = money(account.wallet)
+    balance = {"a": MARGIN_ASSET, "wb": wallet, "cw": wallet, "bc": money(income.amount)}
+    came = "DEPOSIT" if income.amount > 0 else "WITHDRAW"
+    update: dict[str, object] = {"B": [balance], "P": [], "m": came}
+    if income.kind is IncomeKind.FUNDING_FEE:
+        update |= {"m": "FUNDING_FEE", "S": income.symbol}
+    return _encode({"e": "ACCOUNT_UPDATE", "T": income.time_ms, "E": income.time_ms, "a": update})
 
 
 def trade_lite(order: Order, trade: Trade, listing: Listing, now_ms: int) -> bytes:

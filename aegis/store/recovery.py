@@ -10,11 +10,12 @@ from aegis.errors import check
 from aegis.orders.instrument import Side, plain
 from aegis.orders.ledger import Ledger
 from aegis.orders.order import Order, Ticket, Trade
+from aegis.orders.payment import Payment
 from aegis.orders.portfolio import Position
 from aegis.orders.states import Happening
 from aegis.store.journal import Entry, Row
 
-__all__ = ["adopted", "fold", "happened", "intended", "traded"]
+__all__ = ["adopted", "fold", "happened", "intended", "paid", "traded"]
 
 
 def adopted(wallet: Decimal, positions: Mapping[str, Position], at_ms: int) -> Entry:
@@ -77,6 +78,19 @@ def traded(trade: Trade) -> Entry:
     )
 
 
+def paid(payment: Payment) -> Entry:
+    """Money that came or went without a trade."""
+    return Entry(
+        "payment",
+        {
+            "id": payment.payment_id,
+            "symbol": payment.symbol,
+            "amount": plain(payment.amount),
+            "event_ms": payment.event_ms,
+        },
+    )
+
+
 def fold(rows: Iterable[Row]) -> Ledger:
     """The ledger that a journal's rows make. Rows of other kinds tell a story, and change nothing."""
     ledger = Ledger()
@@ -131,9 +145,15 @@ def _apply_trade(ledger: Ledger, body: dict[str, Any]) -> None:
     )
 
 
+def _apply_payment(ledger: Ledger, body: dict[str, Any]) -> None:
+    amount = Decimal(body["amount"])
+    ledger.paid(Payment(body["id"], body["symbol"], amount, body["event_ms"]))
+
+
 _APPLY: Final = {
     "account_adopted": _apply_adopted,
     "order_intended": _apply_intended,
     "order_happened": _apply_happened,
     "trade": _apply_trade,
+    "payment": _apply_payment,
 }

@@ -21,6 +21,7 @@ from aegis.errors import LockedOut, Refused, Unavailable, Unknown
 from aegis.kernel.clock import Clock
 from aegis.orders.instrument import Instrument, plain
 from aegis.orders.order import Ticket, Trade
+from aegis.orders.payment import Payment
 from aegis.venue import binance_rows, outcome
 from aegis.venue.klines import KLINES_MAX, interval_name, kline_bars, kline_weight
 from aegis.venue.order_wire import OrderWire
@@ -34,6 +35,8 @@ __all__ = ["BinanceRest"]
 RECV_WINDOW_MS: Final = 5000
 CUTOFF_MARGIN_MS: Final = 10_000 + 2_000
 """The exchange gives up a call after 10 s; two more for what nobody wrote down (reliability §0.3)."""
+TRADES_MAX: Final = 1000
+"""Executions of one order that the exchange tells of at once."""
 _NS_PER_MS: Final = 1_000_000
 _CLOSE_S: Final = 1.0
 _CLOCK_S: Final = 1.0
@@ -159,7 +162,7 @@ class BinanceRest:
 
     async def trades_of(self, symbol: str, client_id: str, exchange_id: int) -> list[Trade]:
         """The executions of one order."""
-        params = {"symbol": symbol, "orderId": exchange_id}
+        params = {"symbol": symbol, "orderId": exchange_id, "limit": TRADES_MAX}
         body = await self._get_signed("/fapi/v1/userTrades", params)
         return _understood(lambda: binance_rows.my_trades(body, client_id))
 
@@ -173,6 +176,18 @@ class BinanceRest:
         account = await self._get_signed("/fapi/v3/account", {})
         positions = await self._get_signed("/fapi/v3/positionRisk", {})
         return _understood(lambda: binance_rows.account_view(account, positions))
+
+    async def payments(self, since_ms: int) -> list[Payment]:
+        """Money that came or went without a trade (weight 30 for each thousand changes of the wallet, those by trades included)."""
+        found: dict[str, Payment] = {}
+        while True:
+            params = {"startTime": since_ms, "limit": binance_rows.INCOMES_MAX}
+            body = await self._get_signed("/fapi/v1/income", params)
+            payments, rows, last_ms = _understood(partial(binance_rows.incomes, body))
+            found |= {payment.payment_id: payment for payment in payments}
+            if rows < binance_rows.INCOMES_MAX:
+                return list(found.values())
+            since_ms = max(last_ms, since_ms + 1)  # those of the same millisecond come again
 
     async def instruments(self, symbols: Iterable[str]) -> dict[str, Instrument]:
         """The trading rules of the given symbols."""

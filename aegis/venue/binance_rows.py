@@ -13,11 +13,18 @@ import msgspec
 
 from aegis.orders.instrument import Side
 from aegis.orders.order import Trade
+from aegis.orders.payment import Payment
 from aegis.orders.portfolio import Position
 from aegis.orders.states import Happening
 from aegis.venue.port import AccountView, OrderView
 
-__all__ = ["account_view", "my_trades", "obstacle", "order_view"]
+__all__ = ["INCOMES_MAX", "account_view", "incomes", "my_trades", "obstacle", "order_view"]
+
+INCOMES_MAX: Final = 1000
+"""Rows of one answer to `income`."""
+_OF_TRADES: Final = frozenset({"REALIZED_PNL", "COMMISSION"})
+"""What trades tell of themselves."""
+_WALLET: Final = "USDT"
 
 _STATUSES: Final = {
     "NEW": Happening.ACCEPTED,
@@ -66,10 +73,20 @@ class _ConfigRow(msgspec.Struct, rename="camel"):
     dual_side_position: bool
 
 
+class _IncomeRow(msgspec.Struct, rename="camel"):
+    income_type: str
+    income: Decimal
+    asset: str
+    time: int
+    tran_id: int | str
+    symbol: str = ""
+
+
 _order_rows: Final = msgspec.json.Decoder(_OrderRow | list[_OrderRow]).decode
 _trade_rows: Final = msgspec.json.Decoder(list[_TradeRow]).decode
 _position_rows: Final = msgspec.json.Decoder(list[_PositionRow]).decode
 _account_row: Final = msgspec.json.Decoder(_AccountRow).decode
+_income_rows: Final = msgspec.json.Decoder(list[_IncomeRow]).decode
 _config_row: Final = msgspec.json.Decoder(_ConfigRow).decode
 
 
@@ -127,3 +144,14 @@ def obstacle(config: bytes) -> str:
     if row.dual_side_position:
         return "it holds longs and shorts apart (hedge mode); switch it to one-way mode at the exchange"
     return ""
+
+
+def incomes(body: bytes) -> tuple[list[Payment], int, int]:
+    """The payments among the rows of `income`, which tells of trades as well; how many rows there are, and the last one's time."""
+    rows = _income_rows(body)
+    payments = [
+        Payment(f"{row.income_type} {row.tran_id}", row.symbol, row.income, row.time)
+        for row in rows
+        if row.income_type not in _OF_TRADES and row.asset == _WALLET
+    ]
+    return payments, len(rows), rows[-1].time if rows else 0

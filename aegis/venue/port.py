@@ -10,6 +10,7 @@ import attrs
 
 from aegis.orders.instrument import Instrument
 from aegis.orders.order import Ticket, Trade
+from aegis.orders.payment import Payment
 from aegis.orders.portfolio import Position
 from aegis.orders.states import Happening
 from aegis.venue.outcome import Outcome
@@ -102,6 +103,13 @@ class Venue(Protocol):
 
     async def account(self) -> AccountView:
         """The balance and the positions.
+
+        Raises:
+            Unavailable: the exchange could not be asked.
+        """
+
+    async def payments(self, since_ms: int) -> list[Payment]:
+        """Money that came or went without a trade, from a moment of exchange time on.
 
         Raises:
             Unavailable: the exchange could not be asked.

@@ -42,6 +42,7 @@ from aegis.orders.instrument import Instrument, Side
 from aegis.orders.ledger import Ledger
 from aegis.orders.limits import Limits
 from aegis.orders.order import Order, Ticket, Trade
+from aegis.orders.payment import Payment
 from aegis.orders.portfolio import Position
 from aegis.orders.states import Happening, OrderState
 from aegis.store import recovery
@@ -75,6 +76,8 @@ class ScriptedVenue:
         self.synced = self.looks = 0
         self.unreachable_looks: set[int] = set()
         self.locked_out = False
+        self.payments_made: list[Payment] = []
+        self.asked_payments: list[int] = []
         self.in_the_way = ""
         self.shows: list[AccountView] = []
         self.reachable = True
@@ -121,6 +124,11 @@ class ScriptedVenue:
         if not self.reachable or self.looks - 1 in self.unreachable_looks:
             raise Unavailable("scripted")
         return self.shows.pop(0) if self.shows else self.shown
+
+    async def payments(self, since_ms: int) -> list[Payment]:
+        await trio.lowlevel.checkpoint()
+        self.asked_payments.append(since_ms)
+        return [each for each in self.payments_made if each.event_ms >= since_ms]
 
     async def instruments(self, symbols: object) -> dict[str, Instrument]:
         await trio.lowlevel.checkpoint()
@@ -607,6 +615,34 @@ async def test_reconciler_names_every_difference(mock_clock: MockClock, tmp_path
         assert desk.venue.synced == 2  # clocks drift apart in time
         await desk.propose(2, Side.SELL)
         assert (await desk.verdicts()).refusals == {"halted": 1}  # since the difference
+
+
+async def test_money_that_moved_without_a_trade_is_found_and_booked(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """Funding, above all: asked for once the wallets differ for longer than a trade takes, and written down."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        reconciler = await desk.kit.spawn(
+            Reconciler, desk.venue, desk.executor, desk.scribe, desk.gate
+        )
+        desk.venue.shown = AccountView(Decimal(0), {})
+        assert (await compare(desk, reconciler)).agreed
+        assert desk.venue.asked_payments == []
+        funding = Payment("FUNDING_FEE 7", "BTCUSDT", Decimal("-0.75"), 5)
+        desk.venue.payments_made = [funding, Payment("TRANSFER 1", "", Decimal(20), 6)]
+        desk.venue.shown = AccountView(Decimal("19.25"), {})
+        assert (await compare(desk, reconciler)).agreed
+        report = await desk.report()
+        assert (report.wallet, report.paid) == (Decimal("19.25"), Decimal("19.25"))
+        assert recovery.fold(read_rows(desk.path)).fingerprint() == await desk.ask(
+            desk.executor, Fingerprint()
+        )
+        desk.venue.shown = AccountView(Decimal(21), {})  # by nothing that the exchange tells of
+        result = await compare(desk, reconciler)
+        assert [each.split(":")[0] for each in result.differences] == ["wallet"]
+        assert (await desk.report()).wallet == Decimal("19.25")
+        await desk.propose()
+        assert (await desk.verdicts()).refusals == {}
 
 
 async def test_reconciler_learns_nothing_from_a_look_without_an_answer(

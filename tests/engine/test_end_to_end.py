@@ -382,6 +382,18 @@ async def test_engine_refuses_a_symbol_that_is_not_traded(tmp_path: Path) -> Non
     assert own_children() == []
 
 
+async def test_engine_books_what_no_trade_paid(tmp_path: Path) -> None:
+    """Money that is brought, or taken as funding is, while it trades: found, booked, and in the journal's account."""
+    journal = tmp_path / "j.db"
+    async with trading(journal) as (server, engine):
+        await until(engine, lambda report: report.executor.fills >= 2)
+        server.exchange.transferred(Decimal("-12.5"), wall_ms())
+        report = await engine.wind_down("test")
+        assert report.executor.paid == Decimal("-12.5")
+        assert_books_agree(server, report, journal)
+        assert recovery.fold(read_rows(journal)).portfolio.paid == Decimal("-12.5")
+
+
 async def test_engine_refuses_an_account_that_holds_longs_and_shorts_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

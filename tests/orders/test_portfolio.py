@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from aegis.errors import Broken
 from aegis.orders.instrument import Side
 from aegis.orders.order import Trade
+from aegis.orders.payment import Payment
 from aegis.orders.portfolio import Portfolio, Position
 
 prices = st.integers(1, 10_000).map(lambda n: Decimal(n) / 100)
@@ -59,6 +60,25 @@ def test_a_fee_in_another_asset_is_not_taken_off_this_wallet() -> None:
         portfolio.book(attrs.evolve(made, fee=Decimal(fee), fee_asset=asset))
     assert (portfolio.wallet, portfolio.fees) == (Decimal("999.5"), Decimal("0.5"))
     assert portfolio.other_fees == {"BNB": Decimal("0.00010")}
+
+
+def test_money_that_moves_without_a_trade_is_booked_once() -> None:
+    """Funding and transfers change the wallet and no profit; what came before the account was adopted is in it already."""
+    portfolio = Portfolio()
+    portfolio.adopt(Decimal(1000), {}, at_ms=10)
+    funding = Payment("FUNDING_FEE 1", "ETHUSDT", Decimal("-0.25"), 11)
+    brought = Payment("TRANSFER 1", "", Decimal(50), 12)
+    early = Payment("TRANSFER 2", "", Decimal(7), 10)
+    assert [portfolio.pay(each) for each in (funding, brought, funding, early)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert (portfolio.wallet, portfolio.paid) == (Decimal("1049.75"), Decimal("49.75"))
+    assert portfolio.realised == portfolio.fees == 0
+    portfolio.adopt(Decimal(1), {}, at_ms=20)
+    assert (portfolio.wallet, portfolio.paid) == (Decimal(1), Decimal(0))
 
 
 @given(trades)

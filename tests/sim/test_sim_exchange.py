@@ -15,6 +15,7 @@ from aegis.sim.invariants import check_venue
 from aegis.sim.order import ExpiryReason, NewOrder, OrderType, Side, Status, TimeInForce, Trade
 
 BUY, SELL = Side.BUY, Side.SELL
+EIGHT_HOURS = 8 * 3_600_000
 
 
 def test_account_update_comes_before_the_order_updates(venue: Any) -> None:
@@ -157,6 +158,45 @@ def test_countdown_cancels_all_orders_of_its_symbol(venue: Any) -> None:
     venue.exchange.arm_countdown("ETHUSDT", 0, 6001)
     venue.exchange.tick(9000)
     assert venue.now(other).is_open
+
+
+def test_longs_pay_shorts_at_each_full_eight_hours(venue: Any) -> None:
+    """A ten-thousandth of the position's value at its mark, once, and its owner is told; who holds nothing pays nothing."""
+    venue.place(BUY, "0.1")
+    venue.place(SELL, "1", symbol="ETHUSDT")
+    account, before = venue.exchange.account, venue.exchange.account.wallet
+    venue.exchange.tick(EIGHT_HOURS - 10)
+    venue.told_events.clear()
+    venue.exchange.tick(EIGHT_HOURS + 5)
+    venue.exchange.tick(EIGHT_HOURS + 15)
+    marks = venue.exchange.marks()
+    paid = [(each.symbol, each.amount, each.time_ms) for each in account.incomes]
+    assert paid == [
+        ("BTCUSDT", -(marks["BTCUSDT"] * Decimal("0.00001")), EIGHT_HOURS),
+        ("ETHUSDT", marks["ETHUSDT"] * Decimal("0.0001"), EIGHT_HOURS),
+    ]
+    assert account.wallet == before + sum(amount for _, amount, _ in paid)
+    event, told = venue.told_events[0]
+    assert (event, told["a"]["m"], told["a"]["S"]) == ("ACCOUNT_UPDATE", "FUNDING_FEE", "BTCUSDT")
+    assert Decimal(told["a"]["B"][0]["bc"]) == paid[0][1]
+    venue.place(SELL, "0.1")
+    venue.place(BUY, "1", symbol="ETHUSDT")
+    venue.exchange.tick(3 * EIGHT_HOURS)
+    assert len(account.incomes) == 2
+    venue.check()
+
+
+def test_transfers_move_the_wallet_and_no_position(venue: Any) -> None:
+    """What the owner brings and takes away is his, and told."""
+    venue.exchange.transferred(Decimal(500), venue.now_ms)
+    venue.exchange.transferred(Decimal("-200.5"), venue.now_ms)
+    assert venue.exchange.account.wallet == Decimal("10299.5")
+    told = [event["a"] for name, event in venue.told_events if name == "ACCOUNT_UPDATE"]
+    assert [(each["m"], each["P"]) for each in told] == [("DEPOSIT", []), ("WITHDRAW", [])]
+    assert told[-1]["B"] == [
+        {"a": "USDT", "wb": "10299.50000000", "cw": "10299.50000000", "bc": "-200.50000000"}
+    ]
+    venue.check()
 
 
 def test_invariants_see_a_lost_cent(venue: Any) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -74,6 +75,34 @@ async def test_order_lives_from_new_to_canceled(client: Any) -> None:
     assert (await client.call("GET", "/fapi/v1/order", by_id)).json()["status"] == "CANCELED"
     everything = (await client.call("GET", "/fapi/v1/allOrders", "symbol=BTCUSDT")).json()
     assert [each["orderId"] for each in everything] == [placed["orderId"]]
+
+
+async def test_income_tells_of_every_change_of_the_wallet(client: Any) -> None:
+    """Of trades and of all else, in the order of time, by kind and from a moment on; the sum is what the wallet gained."""
+    exchange = client.server.exchange
+    await client.order(MARKET)
+    await client.order(MARKET.replace("BUY", "SELL"))
+    now_ms = exchange.trades[-1].time_ms
+    exchange.transferred(Decimal(500), now_ms + 1)
+    rows = (
+        await client.call(
+            "GET", "/fapi/v1/income", f"startTime={now_ms - 60_000}&endTime={now_ms + 1}"
+        )
+    ).json()
+    assert sum(Decimal(row["income"]) for row in rows) == exchange.account.wallet - 10_000
+    assert [row["time"] for row in rows] == sorted(row["time"] for row in rows)
+    kinds = [row["incomeType"] for row in rows]
+    assert (kinds.count("COMMISSION"), kinds.count("REALIZED_PNL"), kinds[-1]) == (2, 1, "TRANSFER")
+    assert len({(row["incomeType"], row["tranId"]) for row in rows}) == len(rows)
+    only = f"incomeType=TRANSFER&startTime=0&endTime={now_ms + 1}"
+    assert (await client.call("GET", "/fapi/v1/income", only)).json() == rows[-1:]
+    newest = f"limit=1&endTime={now_ms + 1}"
+    assert (await client.call("GET", "/fapi/v1/income", newest)).json() == rows[-1:]
+    first = f"limit=1&startTime=0&endTime={now_ms + 1}"
+    assert (await client.call("GET", "/fapi/v1/income", first)).json() == rows[:1]
+    for limit in (0, 1001):
+        reply = await client.call("GET", "/fapi/v1/income", f"limit={limit}")
+        assert reply.json()["code"] == -1130
 
 
 async def test_ack_says_nothing_of_fills_and_result_does(client: Any) -> None:

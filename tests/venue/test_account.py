@@ -1,9 +1,10 @@
-"""Whether an account can be traded with: asked before anything else is done with it."""
+"""What is asked of an account beside its orders: whether it can be traded with, and what it was paid."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from functools import partial
 
 import pytest
@@ -11,7 +12,10 @@ import trio
 
 from aegis.errors import LockedOut
 from aegis.kernel.clock import SystemClock
+from aegis.orders.instrument import Side
+from aegis.orders.order import Ticket
 from aegis.sim import ExchangeOptions, Server, serve_exchange
+from aegis.venue import binance_rows, outcome
 from aegis.venue.binance_rest import BinanceRest
 from aegis.venue.binance_rows import obstacle
 from aegis.venue.signing import Credentials
@@ -19,6 +23,18 @@ from aegis.venue.signing import Credentials
 pytestmark = pytest.mark.processes
 
 OPTIONS = ExchangeOptions(seed=1, symbols=("BTCUSDT",))
+TICKET = Ticket(
+    symbol="BTCUSDT",
+    side=Side.BUY,
+    quantity=Decimal("0.01"),
+    reduce_only=False,
+    limit_price=None,
+    reference_price=Decimal(60_000),
+    stop_price=None,
+    signal_id=1,
+    checks=(),
+    data_age_us=0,
+)
 
 
 def wall_ms() -> int:
@@ -26,18 +42,20 @@ def wall_ms() -> int:
 
 
 @asynccontextmanager
-async def account(key: str, secret: str) -> AsyncIterator[BinanceRest]:
-    """A client of the simulated exchange with these credentials."""
+async def account(
+    key: str = OPTIONS.api_key, secret: str = OPTIONS.api_secret
+) -> AsyncIterator[tuple[Server, BinanceRest]]:
+    """The simulated exchange, and a client of it with these credentials."""
     async with trio.open_nursery() as nursery:
         server: Server = await nursery.start(partial(serve_exchange, OPTIONS, wall_ms=wall_ms))
         async with BinanceRest(server.rest_url, Credentials(key, secret), SystemClock()) as rest:
-            yield rest
+            yield server, rest
         nursery.cancel_scope.cancel()
 
 
 async def test_account_of_one_way_positions_is_fine() -> None:
     """The shipped exchange's is one."""
-    async with account(OPTIONS.api_key, OPTIONS.api_secret) as rest:
+    async with account() as (_, rest):
         assert await rest.obstacle() == ""
 
 
@@ -57,6 +75,28 @@ def test_what_is_in_the_way_is_said(config: bytes, said: str) -> None:
 
 async def test_key_that_is_not_taken_is_told_from_any_other_refusal() -> None:
     """Nothing helps then but another key, so it has an error of its own."""
-    async with account("0" * 64, OPTIONS.api_secret) as rest:
+    async with account("0" * 64) as (_, rest):
         with pytest.raises(LockedOut, match="accountConfig: -2015"):
             await rest.obstacle()
+
+
+@pytest.mark.parametrize("rows", [1, 2, 1000])
+async def test_payments_are_all_that_trades_did_not_make(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a moment on, however many rows an answer has, and each of them once."""
+    monkeypatch.setattr(binance_rows, "INCOMES_MAX", rows)
+    since_ms = wall_ms() - 1000
+    async with account() as (server, rest):
+        exchange = server.exchange
+        while not exchange.listings["BTCUSDT"].quote.ask:
+            await trio.sleep(0.01)
+        assert await rest.payments(since_ms) == []
+        for cents in range(6):
+            exchange.transferred(Decimal(cents), since_ms - 1 + cents)
+        placed = await rest.place("aegis-1-1", TICKET)
+        assert isinstance(placed.outcome, outcome.Accepted)
+        assert len(exchange.trades) > 0
+        payments = await rest.payments(since_ms)
+    assert [payment.amount for payment in payments] == [1, 2, 3, 4, 5]
+    assert all(payment.payment_id.startswith("TRANSFER ") for payment in payments)
