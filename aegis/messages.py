@@ -261,7 +261,7 @@ class Reconcile:
 
 
 @message(Priority.EXECUTION)
-class Paid:
+class BookPayments:
     """Reconciler → Executor: money that moved without a trade; answered with how many of these were news."""
 
     payments: tuple[Payment, ...]

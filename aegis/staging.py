@@ -34,6 +34,7 @@ from aegis.market.records import MAX_EVENT_NS
 from aegis.messages import Follow, Record
 from aegis.orders.ids import ClientIds
 from aegis.orders.ledger import Ledger
+from aegis.orders.payment import LATE_MS
 from aegis.playbook import Playbook
 from aegis.shm import Ring
 from aegis.shm.board import Board
@@ -79,14 +80,14 @@ async def start(system: System, parts: Parts) -> Cast:
     instruments = await rest.instruments(config.symbols)
     if obstacle := await rest.obstacle():
         raise Refused(f"the account cannot be traded with: {obstacle}")
-    account, at_ms = await _steady_account(rest)
+    account, at_ms, paid = await _steady_account(rest)
     scribe = await _spawn(system, "scribe", Scribe, parts.journal)
     opening = (
         Entry("run_started", {"run": parts.journal.run, "symbols": list(config.symbols)}),
-        recovery.adopted(account.wallet, account.positions, at_ms),
+        recovery.adopted(account.wallet, account.positions, at_ms, paid),
     )
     await scribe.send(Record(opening))
-    parts.ledger.adopt(account.wallet, account.positions, at_ms)
+    parts.ledger.adopt(account.wallet, account.positions, at_ms, paid)
     for symbol in sorted(parts.ledger.foreign):
         _log.warning("position_not_guarded", symbol=symbol, why="no order of this journal made it")
     backoff = Backoff(seeded_random("user stream"))
@@ -199,13 +200,17 @@ def _worker_orders(config: Config, parts: Parts) -> WorkerOrders:
     )
 
 
-async def _steady_account(rest: BinanceRest) -> tuple[AccountView, int]:
-    """The account, and a moment of exchange time at which it was like that: what traded before is in it."""
+async def _steady_account(rest: BinanceRest) -> tuple[AccountView, int, frozenset[str]]:
+    """The account, and a moment of exchange time at which it was like that: what traded before is in it.
+
+    Beside it the ids of the last payments that the exchange told of then: these are in it as well.
+    """
     while True:
         before = await rest.account()
         at_ms = rest.exchange_ms()
+        paid = await rest.payments(at_ms - LATE_MS)
         if await rest.account() == before:
-            return before, at_ms
+            return before, at_ms, frozenset(each.payment_id for each in paid.payments)
 
 
 async def _spawn(

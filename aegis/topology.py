@@ -36,6 +36,7 @@ from aegis.messages import (
     Approved,
     BarClosed,
     BeginBars,
+    BookPayments,
     Halt,
     OrderChanged,
     PastBars,
@@ -84,7 +85,12 @@ CAST: Final[tuple[Role, ...]] = (
     Role(
         "reconciler",
         Reconciler,
-        {Report: ("executor",), Record: ("scribe",), Halt: ("gate",)},
+        {
+            Report: ("executor",),
+            BookPayments: ("executor",),
+            Record: ("scribe",),
+            Halt: ("gate",),
+        },
         "main",
         Restart(5, within=60.0),
     ),

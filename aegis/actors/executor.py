@@ -20,6 +20,7 @@ from aegis.kernel.bus import Bus
 from aegis.messages import (
     Answered,
     Approved,
+    BookPayments,
     CancelOrders,
     Cooled,
     Fingerprint,
@@ -27,7 +28,6 @@ from aegis.messages import (
     Found,
     NotFound,
     OrderChanged,
-    Paid,
     Record,
     Report,
     Resolve,
@@ -59,7 +59,7 @@ _log = structlog.get_logger(__name__)
 class Executor(Actor):
     """Sends each approved order once, and follows it to its end by reply, by stream and by asking.
 
-    Receives: `Approved`, `CancelOrders`, `Paid`, and from its own tasks the replies and the user stream's events.
+    Receives: `Approved`, `CancelOrders`, `BookPayments`, and from its own tasks the replies and the user stream's events.
     Sends: `Record`, and `OrderChanged` to its followers; publishes `OrderFilled`.
     Owns: the ledger, the requests in flight and the user stream.
     When it dies: the engine stops, and the next start finds every order that may exist in the journal.
@@ -95,6 +95,7 @@ class Executor(Actor):
         self._counts = dict.fromkeys(
             ("sent", "accepted", "refused", "unknown", "cancelled", "withdrawn", "fills"), 0
         )
+        self._locked_out = ""
         self._first_fill_ns: int | None = None
         self._times = OrderTimes()
 
@@ -167,9 +168,11 @@ class Executor(Actor):
         match placed.outcome:
             case outcome.Accepted():
                 self._counts["accepted"] += 1
+                self._locked_out = ""
                 self._happen(client_id, Happening.ACCEPTED, "reply")
             case outcome.Refused(code=code, message=why):
                 self._counts["refused"] += 1
+                self._locked_out = f"{code} {why}" if code in outcome.NOT_OURS else ""
                 self._cool(client_id, f"{code} {why}")
             case outcome.Unavailable(why=why):
                 self._counts["sent"] -= 1  # not a byte of it was taken
@@ -306,10 +309,10 @@ class Executor(Actor):
         await self._venue.cancel(order.symbol, order.client_id)
         self._hear(Resolve(order.client_id))
 
-    @on(Paid)
-    async def take_payments(self, paid: Paid) -> int:
+    @on(BookPayments)
+    async def book_payments(self, request: BookPayments) -> int:
         """Book what changed the wallet without a trade."""
-        new = [payment for payment in paid.payments if self._ledger.paid(payment)]
+        new = [payment for payment in request.payments if self._ledger.paid(payment)]
         for payment in new:
             self._write(recovery.paid(payment))
         return len(new)
@@ -334,6 +337,7 @@ class Executor(Actor):
             withdrawn=counts["withdrawn"],
             open_orders=frozenset(order.client_id for order in still_open),
             unsettled_orders=frozenset(order.client_id for order in unsettled),
+            locked_out=self._locked_out,
             fills=counts["fills"],
             first_fill_ns=self._first_fill_ns,
             wallet=portfolio.wallet,

@@ -26,6 +26,8 @@ class ExecutorReport:
     """Client ids of the orders that may still fill."""
     unsettled_orders: frozenset[str]
     """Those of them that the exchange may never have seen."""
+    locked_out: str
+    """What the exchange said where it refused the last order for its key; empty where it did not."""
     fills: int
     first_fill_ns: int | None
     wallet: Decimal

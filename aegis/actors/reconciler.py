@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from decimal import Decimal
 from typing import ClassVar, Final
 
 import attrs
@@ -14,7 +15,8 @@ from aegis.actors.delivery import deliver
 from aegis.actors.executor_report import ExecutorReport
 from aegis.errors import LockedOut, Refused, Unavailable
 from aegis.kernel import Actor, ActorRef, Level, Priority, on
-from aegis.messages import Halt, Paid, Reconcile, Record, Report
+from aegis.messages import BookPayments, Halt, Reconcile, Record, Report
+from aegis.orders.payment import LATE_MS
 from aegis.orders.reconciliation import Books, differences, lasting
 from aegis.store.journal import Entry
 from aegis.venue.port import Venue
@@ -28,8 +30,8 @@ _RETRY_S: Final = 0.25
 """After the first look; twice as long after each that follows."""
 UNREACHABLE: Final = "the exchange could not be asked"
 _ASK_TIMEOUT_S: Final = 5.0
-_LATE_MS: Final = 120_000
-"""A funding is of its hour, and may reach the wallet and the list a minute later."""
+_LISTED_MS: Final = 600_000
+"""So late a payment may be told of: its moment is asked for as long again."""
 _WALLET: Final = "wallet"
 
 _log = structlog.get_logger(__name__)
@@ -43,13 +45,35 @@ class Reconciliation:
     differences: tuple[str, ...]
 
 
+@attrs.frozen
+class _Look:
+    """What one look at both sides showed."""
+
+    found: list[str]
+    """What differs; what the exchange did not answer is all that is in it then."""
+    at_ms: int
+    """Exchange time before it."""
+    gap: Decimal = Decimal(0)
+    """What their wallet has more than ours."""
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether the exchange did not answer: that proves nothing, either way."""
+        return bool(self.found) and self.found[0].startswith(UNREACHABLE)
+
+    @property
+    def wallets_agree(self) -> bool:
+        """Whether they are the same, but for the exchange's rounding."""
+        return not any(each.startswith((_WALLET, UNREACHABLE)) for each in self.found)
+
+
 class Reconciler(Actor):
     """Compares positions, balance, open orders and the clock with the exchange's: on request, and every half minute.
 
     Receives: `Reconcile`.
-    Sends: `Report` and `Paid` to the Executor, `Record` to the Scribe, `Halt` to the Gate where a position or
+    Sends: `Report` (a question) and `BookPayments` to the Executor, `Record` to the Scribe, `Halt` to the Gate where a position or
         an order differs, and where the exchange takes nothing from us any more.
-    Owns: nothing.
+    Owns: nothing but the moment up to which payments are known.
     When it dies: it is started again; nothing else depends on it.
     """
 
@@ -60,8 +84,9 @@ class Reconciler(Actor):
         self._executor = executor
         self._scribe = scribe
         self._gate = gate
+        self._is_obstructed = False
         self._paid_ms: int | None = None
-        """Exchange time up to which payments are booked; None before the first of them."""
+        """Exchange time up to which payments are booked; None before that was found out."""
 
     async def started(self) -> None:
         """Set the period."""
@@ -80,74 +105,87 @@ class Reconciler(Actor):
             _log.error("books_differ", differences=found)
         ours = any(not difference.startswith((_WALLET, UNREACHABLE)) for difference in found)
         if ours and has_lasted:
-            # A balance may move by funding or a transfer; a position or an order that differs is ours to explain.
+            # What is left of a balance is money, and no risk; a position or an order that differs is ours to explain.
             deliver(self._gate, Halt("the books differ from the exchange's"))
         return Reconciliation(not found, tuple(found))
 
     async def _heed_obstacles(self) -> None:
-        """Halt where no order of ours would be taken any more: each one that is sent all the same is one more refusal."""
+        """Halt where no order of ours would be taken any more: each one that is sent all the same is one more refusal.
+
+        At the second look in a row: exchanges have refused a good key for a moment.
+        """
         try:
-            obstacle = await self._venue.obstacle()
+            obstacle = await self._venue.obstacle() or (await self._ours()).locked_out
         except LockedOut as why:
             obstacle = str(why)
         except (Unavailable, Refused):
             return
         if obstacle:
             _log.error("account_unusable", why=obstacle)
+        if obstacle and self._is_obstructed:
             deliver(self._gate, Halt(f"the account cannot be traded with: {obstacle}"))
+        self._is_obstructed = bool(obstacle)
 
     async def _compare_patiently(self) -> tuple[list[str], bool]:
-        """What differs at last, and whether some of it was there at the look before: both sides agree where nothing does.
-
-        A look that the exchange did not answer proves nothing, either way.
-        """
+        """What differs at last, and whether some of it was there at the look before: both sides agree where nothing does."""
         deadline, rest_s = trio.current_time() + PATIENCE_S, _RETRY_S
         standing: list[str] = []
-        has_lasted = False
+        has_lasted, may_ask = False, True
+        gap = Decimal(0)
         while True:
-            seen = await self._compare()
-            if not seen:
+            look = await self._compare()
+            if not look.found:
                 return [], False
-            is_blind = seen[0].startswith(UNREACHABLE)
-            if not is_blind:
-                common = lasting(standing, seen)
-                standing, has_lasted = common or seen, bool(common)
-                if any(each.startswith(_WALLET) for each in common) and await self._book_payments():
-                    continue  # and look again, at once
+            if not look.is_blind:
+                common = lasting(standing, look.found)
+                standing, has_lasted = common or look.found, bool(common)
+                # After a trade they differ for a moment, each time by something else.
+                is_payment = may_ask and not look.wallets_agree and look.gap == gap
+                gap = look.gap
+                if is_payment:
+                    may_ask = await self._book_payments()
+                    if may_ask:
+                        continue  # and look again, at once
             if trio.current_time() > deadline:
-                return [*standing, *seen] if is_blind else standing, has_lasted
+                return [*standing, *look.found] if look.is_blind else standing, has_lasted
             await trio.sleep(rest_s)
             rest_s *= 2.0
 
     async def _book_payments(self) -> bool:
-        """Ask for what changed the wallet without a trade, and have it booked; whether there was something new.
-
-        Not each time that the wallets differ, as they do for a moment after each trade: it costs as much as thirty other requests.
-        """
-        asked_ms, since_ms = self._venue.exchange_ms(), self._paid_ms
+        """Ask for what changed the wallet without a trade, and have it booked; whether there was something new."""
+        since_ms = self._paid_ms
         if since_ms is None:
-            since_ms = (await self._ours()).adopted_ms
+            since_ms = (await self._ours()).adopted_ms - LATE_MS
         try:
-            payments = await self._venue.payments(since_ms)
+            paid = await self._venue.payments(since_ms)
         except (Unavailable, Refused):
             return False
-        self._paid_ms = max(since_ms, asked_ms - _LATE_MS)
-        new: int = await self._executor.ask(Paid(tuple(payments)), timeout=_ASK_TIMEOUT_S)
+        new: int = await self._executor.ask(BookPayments(paid.payments), timeout=_ASK_TIMEOUT_S)
+        self._know_payments(paid.until_ms)
         return new > 0
 
-    async def _compare(self) -> list[str]:
+    def _know_payments(self, until_ms: int) -> None:
+        """What was paid up to then is booked, but for what is told of late."""
+        self._paid_ms = max(self._paid_ms or 0, until_ms - _LISTED_MS)
+
+    async def _compare(self) -> _Look:
+        at_ms = self._venue.exchange_ms()
         try:
             account = await self._venue.account()
             their_open = frozenset(view.client_id for view in await self._venue.open_orders())
         except (Unavailable, Refused) as why:
-            return [f"{UNREACHABLE}: {why}"]
+            return _Look([f"{UNREACHABLE}: {why}"], at_ms)
         ours = await self._ours()
-        return differences(
+        found = differences(
             Books(ours.wallet, ours.positions, ours.open_orders),
             Books(account.wallet, account.positions, their_open),
             ours.fills,
             ours.unsettled_orders,
         )
+        look = _Look(found, at_ms, account.wallet - ours.wallet)
+        if look.wallets_agree:
+            self._know_payments(at_ms)
+        return look
 
     async def _ours(self) -> ExecutorReport:
         report: ExecutorReport = await self._executor.ask(Report(), timeout=_ASK_TIMEOUT_S)

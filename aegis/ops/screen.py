@@ -96,6 +96,7 @@ def _figures(report: EngineReport) -> Table:
         ("orders", f"{executor.sent}", "fills", f"{executor.fills}"),
         ("equity", f"{_equity(report):,.2f}", "fees", f"{executor.fees:,.2f}"),
         ("realised", f"{executor.realised:+,.2f}", "unrealised", f"{unrealised(report):+,.2f}"),
+        ("funding, transfers", f"{executor.paid:+,.2f}", "", ""),
         (
             "tick → signal",
             f"{brain.tick_to_signal_us.p50} / {brain.tick_to_signal_us.p99} us",

@@ -7,7 +7,7 @@ after a restart is the state before it, and `fingerprint` shows whether two ledg
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 import attrs
@@ -35,14 +35,20 @@ class Ledger:
     _open: dict[str, Order] = attrs.field(factory=dict, init=False, eq=False)
     """Those that may still fill: asked for each second, beside all that there ever were."""
 
-    def adopt(self, wallet: Decimal, positions: Mapping[str, Position], at_ms: int) -> None:
+    def adopt(
+        self,
+        wallet: Decimal,
+        positions: Mapping[str, Position],
+        at_ms: int,
+        payments: Iterable[str] = (),
+    ) -> None:
         """Take the account as the exchange shows it: at the start of a run, before any trade of it."""
         self.foreign = {
             symbol
             for symbol, position in positions.items()
             if abs(position.quantity) > self._made(symbol, Side.of(position.quantity))
         }
-        self.portfolio.adopt(wallet, positions, at_ms)
+        self.portfolio.adopt(wallet, positions, at_ms, payments)
 
     def _made(self, symbol: str, side: Side) -> Decimal:
         """How much of a position our own orders can have made: what is booked, and what may have filled unheard."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Final
 
 import attrs
 
-__all__ = ["Payment"]
+__all__ = ["LATE_MS", "Payment"]
+
+LATE_MS: Final = 120_000
+"""A payment is of a moment, as a funding of its hour, and may reach the wallet a minute later (protocol §16.6)."""
 
 
 @attrs.frozen

@@ -6,14 +6,14 @@ reduces realises `quantity * (price - entry)` and leaves the entry, one that fli
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 import attrs
 
 from aegis.errors import check
 from aegis.orders.order import Trade
-from aegis.orders.payment import Payment
+from aegis.orders.payment import LATE_MS, Payment
 
 __all__ = ["Portfolio", "Position"]
 
@@ -65,7 +65,7 @@ class Portfolio:
     booked: set[tuple[str, int]] = attrs.Factory(set)
     """(symbol, trade id) of every trade in it: the exchange repeats itself after a reconnect."""
     payments: set[str] = attrs.Factory(set)
-    """Ids of every payment in it."""
+    """Ids of the payments in it, and of the last ones before it was adopted."""
 
     def book(self, trade: Trade) -> bool:
         """Add a trade; False when it was booked before."""
@@ -91,21 +91,33 @@ class Portfolio:
         return True
 
     def pay(self, payment: Payment) -> bool:
-        """Add a payment; False when it was booked before, or was made before the account was adopted."""
-        if payment.payment_id in self.payments or payment.event_ms <= self.adopted_ms:
+        """Add a payment; False when it was booked before, or was in the account when that was adopted.
+
+        One of a moment just before may not have been: then it was not known either.
+        """
+        if payment.payment_id in self.payments or payment.event_ms <= self.adopted_ms - LATE_MS:
             return False
         self.payments.add(payment.payment_id)
         self.paid += payment.amount
         self.wallet += payment.amount
         return True
 
-    def adopt(self, wallet: Decimal, positions: Mapping[str, Position], at_ms: int) -> None:
-        """Begin anew with the account as the exchange shows it at a moment; profit, fees and payments count from here."""
+    def adopt(
+        self,
+        wallet: Decimal,
+        positions: Mapping[str, Position],
+        at_ms: int,
+        payments: Iterable[str] = (),
+    ) -> None:
+        """Begin anew with the account as the exchange shows it at a moment; profit, fees and payments count from here.
+
+        `payments` are the ids of those that it told of then, from `LATE_MS` before on.
+        """
         self.wallet, self.positions, self.adopted_ms = wallet, dict(positions), at_ms
         self.realised = self.fees = self.paid = ZERO
         self.other_fees.clear()
         self.booked.clear()
-        self.payments.clear()
+        self.payments = set(payments)
 
     def position(self, symbol: str) -> Position:
         """The position of a symbol; flat where there never was one."""

@@ -143,12 +143,17 @@ class Exchange:
         """Take money that the owner brought, or took away where it is below zero."""
         self._receive(IncomeKind.TRANSFER, "", amount, now_ms)
 
+    def fund(self, now_ms: int) -> None:
+        """Have every open position pay, or be paid, where a funding has come due; only the last one after the clock was set."""
+        due_ms = self._funding_ms
+        self._funding_ms = next_funding_ms(now_ms)
+        if due_ms is not None and now_ms >= due_ms:
+            for symbol, mark in self.marks().items():
+                amount = funding(self.account.position(symbol).quantity, mark)
+                self._receive(IncomeKind.FUNDING_FEE, symbol, amount, now_ms)
+
     def tick(self, now_ms: int) -> None:
-        """Do what has come due: funding, dead-man countdowns."""
-        while self._funding_ms is not None and now_ms >= self._funding_ms:
-            self._fund(self._funding_ms)
-            self._funding_ms = next_funding_ms(self._funding_ms)
-        self._funding_ms = self._funding_ms or next_funding_ms(now_ms)
+        """Do what has come due: dead-man countdowns."""
         for symbol, due_ms in list(self._countdowns.items()):
             if now_ms >= due_ms:
                 del self._countdowns[symbol]
@@ -208,12 +213,6 @@ class Exchange:
         return self.account.equity(self.marks()) - sum(tied, ZERO)
 
     # Inside
-
-    def _fund(self, due_ms: int) -> None:
-        """Have every open position pay, or be paid."""
-        for symbol, mark in self.marks().items():
-            amount = funding(self.account.position(symbol).quantity, mark)
-            self._receive(IncomeKind.FUNDING_FEE, symbol, amount, due_ms)
 
     def _receive(self, kind: IncomeKind, symbol: str, amount: Decimal, now_ms: int) -> None:
         income = self.account.receive(kind, symbol, amount, now_ms)

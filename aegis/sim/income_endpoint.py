@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,25 +29,36 @@ def _income(desk: Desk, params: Params, now_ms: int) -> object:
     start, end = params.optional_integer("startTime"), params.optional_integer("endTime")
     first, last = now_ms - _WEEK_MS if start is None else start, now_ms if end is None else end
     kind, symbol = params.get("incomeType"), params.get("symbol")
-    rows = [
-        _row(income, trade_id)
-        for income, trade_id in _incomes(desk.exchange)
+    among = _trades(desk.exchange, first, last)
+    if kind is None and symbol is None:  # then a page has room for so many of them at most
+        among = among[:limit] if start is not None else among[-limit:]
+    chosen = [
+        (income, trade_id)
+        for income, trade_id in _incomes(desk.exchange, among)
         if first <= income.time_ms <= last
         and kind in {None, income.kind.value}
         and symbol in {None, income.symbol}
     ]
-    rows.sort(key=lambda row: row["time"])
-    return rows[-limit:] if start is None else rows[:limit]
+    chosen.sort(key=lambda each: each[0].time_ms)
+    page = chosen[-limit:] if start is None else chosen[:limit]
+    return [_row(*each) for each in page]
 
 
-def _incomes(exchange: Exchange) -> Iterator[tuple[Income, str]]:
-    """What trades brought and cost, each with its trade, and all else. An id is unique in its kind."""
-    for number, trade in enumerate(exchange.trades, 1):
-        paid = Income(number, IncomeKind.COMMISSION, trade.symbol, -trade.fee, trade.time_ms)
+def _trades(exchange: Exchange, first_ms: int, last_ms: int) -> range:
+    """Where the trades of a span of time stand: they are in its order."""
+    begin = bisect_left(exchange.trades, first_ms, key=lambda trade: trade.time_ms)
+    return range(begin, bisect_right(exchange.trades, last_ms, key=lambda trade: trade.time_ms))
+
+
+def _incomes(exchange: Exchange, places: range) -> Iterator[tuple[Income, str]]:
+    """What these trades brought and cost, each with its trade, and all else. An id is unique in its kind."""
+    for place in places:
+        trade = exchange.trades[place]
+        paid = Income(place, IncomeKind.COMMISSION, trade.symbol, -trade.fee, trade.time_ms)
         yield paid, str(trade.id)
         if trade.realised:
             kind = IncomeKind.REALIZED_PNL
-            yield Income(number, kind, trade.symbol, trade.realised, trade.time_ms), str(trade.id)
+            yield Income(place, kind, trade.symbol, trade.realised, trade.time_ms), str(trade.id)
     for income in exchange.account.incomes:
         yield income, ""
 

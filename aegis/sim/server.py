@@ -189,6 +189,8 @@ class Server:
             await trio.sleep(_HOUSEKEEPING_S)
             now_ms = self._wall_ms()
             self.exchange.tick(now_ms)
+            if self.replay is None:  # whose market is of another time
+                self.exchange.fund(now_ms)
             self._tell_expired(self.listen_keys.expire(now_ms))
 
     async def _publish_marks(self) -> None:

@@ -18,13 +18,16 @@ from aegis.store.journal import Entry, Row
 __all__ = ["adopted", "fold", "happened", "intended", "paid", "traded"]
 
 
-def adopted(wallet: Decimal, positions: Mapping[str, Position], at_ms: int) -> Entry:
-    """The account as a run found it, and the exchange's time when it did."""
+def adopted(
+    wallet: Decimal, positions: Mapping[str, Position], at_ms: int, payments: Iterable[str] = ()
+) -> Entry:
+    """The account as a run found it, the exchange's time when it did, and the ids of the last payments in it."""
     return Entry(
         "account_adopted",
         {
             "wallet": plain(wallet),
             "at_ms": at_ms,
+            "payments": sorted(payments),
             "positions": {
                 symbol: [plain(position.quantity), plain(position.entry_price)]
                 for symbol, position in sorted(positions.items())
@@ -106,7 +109,8 @@ def _apply_adopted(ledger: Ledger, body: dict[str, Any]) -> None:
         symbol: Position(Decimal(quantity), Decimal(entry))
         for symbol, (quantity, entry) in body["positions"].items()
     }
-    ledger.adopt(Decimal(body["wallet"]), positions, body["at_ms"])
+    payments = body.get("payments", ())  # journals of version 0.1 and before have none
+    ledger.adopt(Decimal(body["wallet"]), positions, body["at_ms"], payments)
 
 
 def _apply_intended(ledger: Ledger, body: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from aegis.orders.payment import Payment
 from aegis.venue import binance_rows, outcome
 from aegis.venue.klines import KLINES_MAX, interval_name, kline_bars, kline_weight
 from aegis.venue.order_wire import OrderWire
-from aegis.venue.port import AccountView, OrderView, Placed
+from aegis.venue.port import AccountView, OrderView, Paid, Placed
 from aegis.venue.signing import Credentials, encode
 from aegis.venue.silence import Silence
 from aegis.venue.throttle import Throttle
@@ -43,6 +43,10 @@ _CLOCK_S: Final = 1.0
 _WARM: Final = 8
 """Connections that are open before the first order."""
 _WEIGHT_PAUSE_S: Final = 0.1
+_INCOME_WEIGHT: Final = 30
+_INCOME_PAGES: Final = 10
+_INCOME_SPAN_MS: Final = 7 * 86_400_000
+"""So much of the past an answer covers."""
 
 T = TypeVar("T")
 
@@ -177,17 +181,26 @@ class BinanceRest:
         positions = await self._get_signed("/fapi/v3/positionRisk", {})
         return _understood(lambda: binance_rows.account_view(account, positions))
 
-    async def payments(self, since_ms: int) -> list[Payment]:
-        """Money that came or went without a trade (weight 30 for each thousand changes of the wallet, those by trades included)."""
+    async def payments(self, since_ms: int) -> Paid:
+        """Money that came or went without a trade, among all changes of the wallet; a bounded number of pages of these.
+
+        It waits for its share of the request weight, which leaves most of it to the order path.
+        """
         found: dict[str, Payment] = {}
-        while True:
-            params = {"startTime": since_ms, "limit": binance_rows.INCOMES_MAX}
+        for _ in range(_INCOME_PAGES):
+            await self._weigh(_INCOME_WEIGHT)
+            now_ms = self.exchange_ms()
+            until_ms = min(now_ms, since_ms + _INCOME_SPAN_MS)
+            rows = binance_rows.INCOMES_MAX
+            params = {"startTime": since_ms, "endTime": until_ms, "limit": rows}
             body = await self._get_signed("/fapi/v1/income", params)
-            payments, rows, last_ms = _understood(partial(binance_rows.incomes, body))
+            payments, count, last_ms = _understood(partial(binance_rows.incomes, body))
             found |= {payment.payment_id: payment for payment in payments}
-            if rows < binance_rows.INCOMES_MAX:
-                return list(found.values())
-            since_ms = max(last_ms, since_ms + 1)  # those of the same millisecond come again
+            # Those of the last millisecond come again, as there may be more of them.
+            since_ms = until_ms if count < rows else max(last_ms, since_ms + 1)
+            if since_ms >= now_ms:
+                break
+        return Paid(tuple(found.values()), since_ms)
 
     async def instruments(self, symbols: Iterable[str]) -> dict[str, Instrument]:
         """The trading rules of the given symbols."""
@@ -208,8 +221,7 @@ class BinanceRest:
         if interval is None:
             raise Refused(f"the exchange has no candles of {interval_ms} ms")
         rows = min(limit + 1, KLINES_MAX)  # the last one still runs
-        while not self._weight.take(self.exchange_ms(), kline_weight(rows)):
-            await trio.sleep(_WEIGHT_PAUSE_S)
+        await self._weigh(kline_weight(rows))
         params = {"symbol": symbol, "interval": interval, "limit": rows}
         body = await self._get("/fapi/v1/klines", params)
         return _understood(lambda: kline_bars(body, closed_by_ms=self.exchange_ms()))
@@ -218,6 +230,11 @@ class BinanceRest:
         """The key of the user stream; asking again extends the one that is active by 60 minutes."""
         body = await self._request("POST", "/fapi/v1/listenKey")
         return _understood(lambda: str(msgspec.json.decode(body)["listenKey"]))
+
+    async def _weigh(self, weight: int) -> None:
+        """Wait until a request of that weight may be made by one that is in no hurry."""
+        while not self._weight.take(self.exchange_ms(), weight):
+            await trio.sleep(_WEIGHT_PAUSE_S)
 
     def _sign(self, params: Mapping[str, object]) -> str:
         timed = {**params, "recvWindow": RECV_WINDOW_MS, "timestamp": self.exchange_ms()}

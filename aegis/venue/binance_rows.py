@@ -64,8 +64,13 @@ class _PositionRow(msgspec.Struct, rename="camel"):
     position_side: str = "BOTH"
 
 
+class _AssetRow(msgspec.Struct, rename="camel"):
+    asset: str
+    wallet_balance: Decimal
+
+
 class _AccountRow(msgspec.Struct, rename="camel"):
-    total_wallet_balance: Decimal
+    assets: list[_AssetRow]
 
 
 class _ConfigRow(msgspec.Struct, rename="camel"):
@@ -79,7 +84,7 @@ class _IncomeRow(msgspec.Struct, rename="camel"):
     asset: str
     time: int
     tran_id: int | str
-    symbol: str = ""
+    symbol: str | None = ""
 
 
 _order_rows: Final = msgspec.json.Decoder(_OrderRow | list[_OrderRow]).decode
@@ -124,10 +129,14 @@ def my_trades(body: bytes, client_id: str) -> list[Trade]:
 
 
 def account_view(account: bytes, positions: bytes) -> AccountView:
-    """The balance (`account`) and the open positions (`positionRisk`)."""
+    """The balance (`account`) and the open positions (`positionRisk`).
+
+    The balance is that of the one asset. The total is of all of them, in dollars, where they all are margin (multi-assets mode).
+    """
     rows = _position_rows(positions)
+    assets = _account_row(account).assets
     return AccountView(
-        _account_row(account).total_wallet_balance,
+        sum((row.wallet_balance for row in assets if row.asset == _WALLET), Decimal(0)),
         {
             row.symbol: Position(row.position_amt, row.entry_price)
             for row in rows
@@ -149,9 +158,11 @@ def obstacle(config: bytes) -> str:
 def incomes(body: bytes) -> tuple[list[Payment], int, int]:
     """The payments among the rows of `income`, which tells of trades as well; how many rows there are, and the last one's time."""
     rows = _income_rows(body)
+    paid = [row for row in rows if row.income_type not in _OF_TRADES and row.asset == _WALLET]
+    if not all(row.income.is_finite() for row in paid):
+        raise ValueError("an amount that is none")
     payments = [
-        Payment(f"{row.income_type} {row.tran_id}", row.symbol, row.income, row.time)
-        for row in rows
-        if row.income_type not in _OF_TRADES and row.asset == _WALLET
+        Payment(f"{row.income_type} {row.tran_id}", row.symbol or "", row.income, row.time)
+        for row in paid
     ]
     return payments, len(rows), rows[-1].time if rows else 0

@@ -15,7 +15,7 @@ from aegis.orders.portfolio import Position
 from aegis.orders.states import Happening
 from aegis.venue.outcome import Outcome
 
-__all__ = ["AccountView", "OrderUpdate", "OrderView", "Placed", "Venue"]
+__all__ = ["AccountView", "OrderUpdate", "OrderView", "Paid", "Placed", "Venue"]
 
 
 @attrs.frozen
@@ -63,6 +63,15 @@ class AccountView:
     positions: dict[str, Position]
 
 
+@attrs.frozen
+class Paid:
+    """Payments, as the exchange tells of them."""
+
+    payments: tuple[Payment, ...]
+    until_ms: int
+    """Exchange time up to which these are all that it had to tell."""
+
+
 class Venue(Protocol):
     """An exchange account."""
 
@@ -108,8 +117,8 @@ class Venue(Protocol):
             Unavailable: the exchange could not be asked.
         """
 
-    async def payments(self, since_ms: int) -> list[Payment]:
-        """Money that came or went without a trade, from a moment of exchange time on.
+    async def payments(self, since_ms: int) -> Paid:
+        """Money that came or went without a trade, from a moment of exchange time on. It is dear, and may take its time.
 
         Raises:
             Unavailable: the exchange could not be asked.

@@ -26,7 +26,9 @@ from aegis.market.strategy import NoParameters, Proposal, Strategy
 from aegis.market.view import View
 from aegis.orders.order import Ticket
 from aegis.sim import ExchangeOptions, OrderFaultKind, Server, serve_exchange
+from aegis.sim.endpoint import Endpoint, Security
 from aegis.sim.invariants import check_venue
+from aegis.sim.rest import ENDPOINTS
 from aegis.sim.routes import Route
 from aegis.store import recovery
 from aegis.store.journal import Journal, read_rows, verify
@@ -398,17 +400,13 @@ async def test_engine_refuses_an_account_that_holds_longs_and_shorts_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would take what is held there for nothing, and the exchange none of its orders: it does not start."""
-
-    async def in_hedge_mode(_: BinanceRest) -> str:
-        await trio.lowlevel.checkpoint()
-        return "hedge mode"
-
-    monkeypatch.setattr(BinanceRest, "obstacle", in_hedge_mode)
-    with pytest.RaisesGroup(
-        pytest.RaisesExc(Refused, match="cannot be traded with: hedge mode"), flatten_subgroups=True
-    ):
+    config = {"canTrade": True, "dualSidePosition": True}
+    answers = Endpoint(lambda *_: config, Security.SIGNED, 5)
+    monkeypatch.setitem(ENDPOINTS, ("GET", "/fapi/v1/accountConfig"), answers)
+    hedged = pytest.RaisesExc(Refused, match="cannot be traded with: .*hedge mode")
+    with pytest.RaisesGroup(hedged, flatten_subgroups=True, allow_unwrapped=True):
         async with trading(tmp_path / "j.db"):
-            pass
+            pytest.fail("it started")
     assert list(read_rows(tmp_path / "j.db")) == []
 
 

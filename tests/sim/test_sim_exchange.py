@@ -165,24 +165,26 @@ def test_longs_pay_shorts_at_each_full_eight_hours(venue: Any) -> None:
     venue.place(BUY, "0.1")
     venue.place(SELL, "1", symbol="ETHUSDT")
     account, before = venue.exchange.account, venue.exchange.account.wallet
-    venue.exchange.tick(EIGHT_HOURS - 10)
+    venue.exchange.fund(EIGHT_HOURS - 10)
     venue.told_events.clear()
-    venue.exchange.tick(EIGHT_HOURS + 5)
-    venue.exchange.tick(EIGHT_HOURS + 15)
+    venue.exchange.fund(EIGHT_HOURS + 5)
+    venue.exchange.fund(EIGHT_HOURS + 15)
     marks = venue.exchange.marks()
     paid = [(each.symbol, each.amount, each.time_ms) for each in account.incomes]
     assert paid == [
-        ("BTCUSDT", -(marks["BTCUSDT"] * Decimal("0.00001")), EIGHT_HOURS),
-        ("ETHUSDT", marks["ETHUSDT"] * Decimal("0.0001"), EIGHT_HOURS),
+        ("BTCUSDT", -(marks["BTCUSDT"] * Decimal("0.00001")), EIGHT_HOURS + 5),
+        ("ETHUSDT", marks["ETHUSDT"] * Decimal("0.0001"), EIGHT_HOURS + 5),
     ]
     assert account.wallet == before + sum(amount for _, amount, _ in paid)
     event, told = venue.told_events[0]
     assert (event, told["a"]["m"], told["a"]["S"]) == ("ACCOUNT_UPDATE", "FUNDING_FEE", "BTCUSDT")
     assert Decimal(told["a"]["B"][0]["bc"]) == paid[0][1]
     venue.place(SELL, "0.1")
+    venue.exchange.fund(9 * EIGHT_HOURS)  # somebody set the clock: the nights between have not been
+    assert [each.symbol for each in account.incomes[2:]] == ["ETHUSDT"]
     venue.place(BUY, "1", symbol="ETHUSDT")
-    venue.exchange.tick(3 * EIGHT_HOURS)
-    assert len(account.incomes) == 2
+    venue.exchange.fund(10 * EIGHT_HOURS)
+    assert len(account.incomes) == 3
     venue.check()
 
 

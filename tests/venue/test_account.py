@@ -9,13 +9,16 @@ from functools import partial
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from aegis.errors import LockedOut
+from aegis.kernel import ManualClock
 from aegis.kernel.clock import SystemClock
 from aegis.orders.instrument import Side
 from aegis.orders.order import Ticket
+from aegis.orders.payment import Payment
 from aegis.sim import ExchangeOptions, Server, serve_exchange
-from aegis.venue import binance_rows, outcome
+from aegis.venue import binance_rest, binance_rows, outcome
 from aegis.venue.binance_rest import BinanceRest
 from aegis.venue.binance_rows import obstacle
 from aegis.venue.signing import Credentials
@@ -91,12 +94,54 @@ async def test_payments_are_all_that_trades_did_not_make(
         exchange = server.exchange
         while not exchange.listings["BTCUSDT"].quote.ask:
             await trio.sleep(0.01)
-        assert await rest.payments(since_ms) == []
+        assert (await rest.payments(since_ms)).payments == ()
         for cents in range(6):
             exchange.transferred(Decimal(cents), since_ms - 1 + cents)
         placed = await rest.place("aegis-1-1", TICKET)
         assert isinstance(placed.outcome, outcome.Accepted)
         assert len(exchange.trades) > 0
-        payments = await rest.payments(since_ms)
-    assert [payment.amount for payment in payments] == [1, 2, 3, 4, 5]
-    assert all(payment.payment_id.startswith("TRANSFER ") for payment in payments)
+        asked_ms = wall_ms()
+        paid = await rest.payments(since_ms)
+    assert [payment.amount for payment in paid.payments] == [1, 2, 3, 4, 5]
+    assert all(payment.payment_id.startswith("TRANSFER ") for payment in paid.payments)
+    assert paid.until_ms == pytest.approx(asked_ms, abs=1000)
+
+
+async def test_payments_of_a_long_past_are_told_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trades fill the pages too. What was not reached is to be asked for from where it ended."""
+    monkeypatch.setattr(binance_rows, "INCOMES_MAX", 2)
+    monkeypatch.setattr(binance_rest, "_INCOME_PAGES", 3)
+    since_ms = wall_ms() - 1000
+    async with account() as (server, rest):
+        for cents in range(6):
+            server.exchange.transferred(Decimal(cents + 1), since_ms + cents)
+        first = await rest.payments(since_ms)
+        rest_of_it = await rest.payments(first.until_ms)
+    assert first.until_ms < since_ms + 6
+    amounts = {payment.amount for payment in (*first.payments, *rest_of_it.payments)}
+    assert amounts == {1, 2, 3, 4, 5, 6}
+
+
+async def test_payments_wait_for_their_share_of_the_weight(autojump_clock: MockClock) -> None:
+    """A long past is asked for slowly: what orders need is never used up."""
+    rest = BinanceRest("http://localhost:1", Credentials("key", "secret"), ManualClock())
+    rest._weight.correct(rest.exchange_ms(), rest._weight.limit - rest._weight.reserved)
+    with trio.move_on_after(50.0) as waited:
+        await rest.payments(0)
+    assert waited.cancelled_caught
+
+
+@pytest.mark.parametrize("amount", ["NaN", "Infinity"])
+def test_an_amount_that_is_none_is_no_payment(amount: str) -> None:
+    """It would make the wallet none."""
+    row = f'[{{"incomeType":"TRANSFER","income":"{amount}","asset":"USDT","time":1,"tranId":1,"symbol":null}}]'
+    with pytest.raises(ValueError, match="none"):
+        binance_rows.incomes(row.encode())
+    paid, rows, last_ms = binance_rows.incomes(row.replace(amount, "0.5").encode())
+    assert (paid, rows, last_ms) == ([Payment("TRANSFER 1", "", Decimal("0.5"), 1)], 1, 1)
+
+
+def test_the_wallet_is_that_of_the_asset() -> None:
+    """In multi-assets mode the total is of all that is margin, in dollars."""
+    account_body = b'{"totalWalletBalance":"900","assets":[{"asset":"BNB","walletBalance":"1"},{"asset":"USDT","walletBalance":"300"}]}'
+    assert binance_rows.account_view(account_body, b"[]").wallet == Decimal(300)
