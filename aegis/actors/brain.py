@@ -16,6 +16,7 @@ import structlog
 import trio
 
 from aegis.actors.brain_thread import BrainThread
+from aegis.actors.guards import Guards
 from aegis.actors.intake import Intake
 from aegis.actors.latency import Latency, LatencyReport
 from aegis.kernel import Actor, ActorRef, Delivery, Level, Priority, on
@@ -90,6 +91,8 @@ class BrainReport:
     superseded: int
     unsent: int
     """Signals that found the Gate gone."""
+    signals_lost: int
+    """Signals that found no room on their way to this actor: nobody has judged them, and a stop is proposed again."""
     by_rule: dict[str, int]
     """Of the proposed ones, those of each compiled strategy."""
     bars_lost: int
@@ -150,6 +153,7 @@ class Brain(Actor):
         analysis.follow([row for row, refs in enumerate(self._strategists) if refs])
         self._conflation = Conflation(len(symbols), conflate_ms)
         self._thread: BrainThread | None = None
+        self._guards = Guards(self._index)
         self._intake = Intake(self._digest)
         self._batch = np.empty(BATCH, TICK)
         self._read: dict[type, trio.Event] = {}
@@ -158,6 +162,7 @@ class Brain(Actor):
         self._unsent = 0
         self._by_rule: Counter[str] = Counter()
         self._bars_unsent = 0
+        self._losses_heeded = 0
         self._losses_logged = (0, 0)
         self._losses_logged_ns = -LOSSES_NS
         self._halted = False
@@ -256,6 +261,9 @@ class Brain(Actor):
             self._tick_to_signal.add((now_ns() // 1000 - signal.caused_us) & _STAMP_MASK)
             self._superseded += delivery is _CONFLATED
             self._unsent += delivery is _DEAD
+        if self._thread is not None and self._thread.signals_lost != self._losses_heeded:
+            self._losses_heeded = self._thread.signals_lost
+            self.ctx.start_soon(self._guard_again)
 
     def _tell_closings(self, closings: npt.NDArray[np.void]) -> None:
         for closing in closings:
@@ -273,6 +281,11 @@ class Brain(Actor):
             self._losses_logged = losses
             self._losses_logged_ns = self.ctx.clock.monotonic_ns()
             _log.warning("bars_lost", lost=losses[0], unsent=losses[1])
+
+    @property
+    def _signals_lost(self) -> int:
+        on_the_way = 0 if self._thread is None else self._thread.signals_lost
+        return on_the_way + int(self._analysis.outbox[0]["signals_lost"])
 
     @property
     def _bars_lost(self) -> int:
@@ -318,16 +331,11 @@ class Brain(Actor):
     @on(OrderChanged)
     async def guard(self, changed: OrderChanged) -> None:
         """Watch the stop and the target of what is held; once a position is gone, so are they."""
-        index = self._index.get(changed.symbol)
-        if index is None:
-            return
-        # A journal of before such prices were refused may hold one that nothing can reach: it guards nothing.
-        stop, target = float(changed.stop_price or 0), float(changed.target_price or 0)
-        if stop > 0.0:
-            side = Side.of(changed.position.quantity).sign
-            await self._obey(commands.arm_stop(index, side, stop, target if target > 0.0 else None))
-        else:
-            await self._obey(commands.disarm_stop(index))
+        await self._obey(self._guards.follow(changed))
+
+    async def _guard_again(self) -> None:
+        """Arm everything once more: a stop that was reached may have been among the signals that found no room."""
+        await self._obey(self._guards.armed())
 
     @on(BeginBars)
     def begin_bars(self, begin: BeginBars) -> None:
@@ -372,6 +380,7 @@ class Brain(Actor):
             proposed=self._proposed,
             superseded=self._superseded,
             unsent=self._unsent,
+            signals_lost=self._signals_lost,
             by_rule=dict(self._by_rule),
             bars_lost=self._bars_lost,
             bars_unsent=self._bars_unsent,

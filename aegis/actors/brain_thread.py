@@ -149,6 +149,11 @@ class BrainThread:
         return sum(int(self._wire[word]) for word in lost)
 
     @property
+    def signals_lost(self) -> int:
+        """Of these, signals."""
+        return int(self._wire[Wire.SIGNALS_LOST])
+
+    @property
     def closings_lost(self) -> int:
         """Of these, closed bars."""
         return int(self._wire[Wire.CLOSINGS_LOST])

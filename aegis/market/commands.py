@@ -24,6 +24,7 @@ from aegis.market.step import take_bar
 
 __all__ = [
     "COMMAND",
+    "NONE",
     "CommandKind",
     "arm_stop",
     "begin_bars_at",
@@ -67,6 +68,10 @@ _GUARD: Final = constant(CommandKind.GUARD)
 _BEGIN: Final = constant(CommandKind.BEGIN)
 _BREAK: Final = constant(CommandKind.BREAK)
 _BAR: Final = constant(CommandKind.BAR)
+
+
+NONE: Final = np.zeros(0, COMMAND)
+"""No command."""
 
 
 def _command(kind: CommandKind, symbol: int, count: int = 1) -> NDArray[np.void]:

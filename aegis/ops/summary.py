@@ -122,7 +122,7 @@ def _market(report: EngineReport) -> dict[str, Any]:
 
 
 def _trading(report: EngineReport) -> dict[str, Any]:
-    """What was made of it. Every signal is counted once: proposed is the sum of the other four."""
+    """What was made of it. Every signal is counted once: proposed is the sum of the four that follow, and what was lost before comes on top."""
     gate, executor = report.gate, report.executor
     return {
         "signals": {
@@ -131,6 +131,7 @@ def _trading(report: EngineReport) -> dict[str, Any]:
             "refused": gate.refused,
             "expired": gate.expired + report.unsent,
             "superseded": report.superseded,
+            "lost": report.brain.signals_lost,
         },
         "strategies": _strategies(report),
         "refusals": gate.refusals,

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pytest
 import trio
 
+from aegis.actors import brain_thread
 from aegis.actors.brain import Brain, BrainReport
 from aegis.actors.brain_thread import BrainThread
 from aegis.kernel import Actor, ActorRef, Level, Priority, on, open_system
@@ -185,6 +186,56 @@ async def test_thread_makes_of_ticks_what_the_step_makes_inline() -> None:
     assert len(expected) > 1000
     assert [signal.price for signal in stage.signals] == expected["price"].tolist()
     assert (report.ticks_lost, report.lost, report.unsent) == (0, 0, 0)
+
+
+async def step_unheard(stage: Stage, ticks: npt.NDArray[np.void]) -> None:
+    """Have ticks stepped while the loop does not give way once: nobody takes a signal meanwhile."""
+    due = stage.stepped + len(ticks)
+    assert stage.writer.write_batch(ticks) == len(ticks)
+    for _ in range(LOOKS):
+        if stage.stepped == due:
+            return
+    pytest.fail("nothing was stepped while the loop was busy")
+
+
+async def test_signals_that_find_no_room_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop that is away for too long misses some; each that the step made was handed on, or is told of."""
+    monkeypatch.setattr(brain_thread, "_OUTPUTS", 64)
+    ticks = market(20_000)
+    inline = Analysis(len(SYMBOLS), PARAMETERS)
+    made = sum(len(inline.step(part)) for part in np.split(ticks, 20))
+    async with open_stage() as stage:
+        await stage.writer.write_all(ticks[:1])
+        await stage.until(lambda: stage.stepped == 1)  # it has begun
+        await step_unheard(stage, ticks[1:])
+        await stage.until(lambda: len(stage.signals) >= 64)
+        report = await stage.report()
+    assert report.proposed == len(stage.signals)
+    assert report.signals_lost == made - report.proposed
+    assert report.signals_lost > 0
+
+
+async def test_stop_whose_signal_found_no_room_is_watched_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was disarmed as it fired, and nobody heard of it: the position would have had no stop any more."""
+    monkeypatch.setattr(brain_thread, "_OUTPUTS", 64)
+    ticks = market(20_000)
+    ticks = ticks[ticks["symbol"] != 0]
+    async with open_stage() as stage:
+        await stage.writer.write_all(quotes(1, 100.0))
+        stage.brain.tell(held(90.0))
+        row = stage.analysis.state[0]
+        await stage.until(lambda: row["stop_long"] == 90.0)
+        await step_unheard(stage, np.concatenate([ticks, quotes(1, 80.0)]))
+        assert row["stop_long"] == -np.inf
+        await stage.until(lambda: row["stop_long"] == 90.0)
+        assert not any(signal.side is None for signal in stage.signals)
+        await stage.writer.write_all(quotes(1, 80.0))
+        await stage.until(lambda: any(signal.side is None for signal in stage.signals))
+        stage.brain.tell(held(None))
+        await stage.until(lambda: row["stop_long"] == -np.inf)
+        assert stage.analysis.counts()["strays"] == 0
 
 
 async def test_thread_hands_on_the_signals_of_small_batches_in_their_order() -> None:

@@ -118,6 +118,7 @@ def test_run_ends_with_a_summary_that_adds_up(command: Command) -> None:
     assert signals["proposed"] == sum(
         signals[key] for key in ("approved", "refused", "expired", "superseded")
     )
+    assert signals["lost"] == 0
     assert summary["fills"] > 0
     assert summary["ticks"] > 0
     assert summary["bars"] > 0
