@@ -174,6 +174,9 @@ class Desk:
         self.executor.tell(Updated(update))
         await self.kit.settle()
 
+    async def reconciler(self) -> ActorRef:
+        return await self.kit.spawn(Reconciler, self.venue, self.executor, self.scribe, self.gate)
+
     async def report(self) -> ExecutorReport:
         answer = await self.ask(self.executor, Report())
         assert isinstance(answer, ExecutorReport)
@@ -603,9 +606,7 @@ async def test_reconciler_names_every_difference(mock_clock: MockClock, tmp_path
     async with open_desk(tmp_path / "j.db", Ledger()) as desk:
         await desk.propose()
         await desk.fill(0)
-        reconciler = await desk.kit.spawn(
-            Reconciler, desk.venue, desk.executor, desk.scribe, desk.gate
-        )
+        reconciler = await desk.reconciler()
         result = await compare(desk, reconciler)
         assert not result.agreed
         assert any("position BTCUSDT" in difference for difference in result.differences)
@@ -623,9 +624,7 @@ async def test_money_that_moved_without_a_trade_is_found_and_booked(
 ) -> None:
     """Funding, above all: asked for once the wallets go on to differ by the same, and written down."""
     async with open_desk(tmp_path / "j.db") as desk:
-        reconciler = await desk.kit.spawn(
-            Reconciler, desk.venue, desk.executor, desk.scribe, desk.gate
-        )
+        reconciler = await desk.reconciler()
         desk.venue.shown = AccountView(Decimal(0), {})
         assert (await compare(desk, reconciler)).agreed
         assert desk.venue.asked_payments == []
@@ -646,9 +645,7 @@ async def test_a_wallet_that_nothing_explains_is_told_and_asked_about_once_a_loo
 ) -> None:
     """It is money, and no risk: nothing halts, nothing is invented, and what is asked for is the last ten minutes alone."""
     async with open_desk(tmp_path / "j.db") as desk:
-        reconciler = await desk.kit.spawn(
-            Reconciler, desk.venue, desk.executor, desk.scribe, desk.gate
-        )
+        reconciler = await desk.reconciler()
         desk.venue.shown = AccountView(Decimal(21), {})
         for looks in range(1, 4):
             result = await compare(desk, reconciler)
@@ -669,9 +666,7 @@ async def test_wallets_that_differ_by_what_is_under_way_are_asked_nothing_about(
 ) -> None:
     """Each look of a busy hour may fall between a trade and its news: by another amount each time."""
     async with open_desk(tmp_path / "j.db") as desk:
-        reconciler = await desk.kit.spawn(
-            Reconciler, desk.venue, desk.executor, desk.scribe, desk.gate
-        )
+        reconciler = await desk.reconciler()
         desk.venue.shows = [AccountView(Decimal(cents + 1), {}) for cents in range(8)]
         assert not (await compare(desk, reconciler)).agreed
         assert desk.venue.asked_payments == []
@@ -684,9 +679,7 @@ async def test_reconciler_learns_nothing_from_a_look_without_an_answer(
     async with open_desk(tmp_path / "j.db") as desk:
         await desk.propose()
         await desk.fill(0)
-        reconciler = await desk.kit.spawn(
-            Reconciler, desk.venue, desk.executor, desk.scribe, desk.gate
-        )
+        reconciler = await desk.reconciler()
         desk.venue.unreachable_looks = {1, 3}
         result = await compare(desk, reconciler)
         assert not result.agreed
@@ -703,9 +696,7 @@ async def test_reconciler_halts_where_the_account_can_be_traded_with_no_longer(
 ) -> None:
     """An account that was switched over, a key that was revoked, or one that may ask and not order. Once is no proof."""
     async with open_desk(tmp_path / "j.db") as desk:
-        reconciler = await desk.kit.spawn(
-            Reconciler, desk.venue, desk.executor, desk.scribe, desk.gate
-        )
+        reconciler = await desk.reconciler()
         if obstacle == "hedge mode":
             desk.venue.in_the_way = obstacle
         elif obstacle == "the key":
@@ -727,9 +718,7 @@ async def test_reconciler_goes_on_after_an_obstacle_of_a_moment(
 ) -> None:
     """Exchanges have refused a good key for a moment, and taken it again."""
     async with open_desk(tmp_path / "j.db") as desk:
-        reconciler = await desk.kit.spawn(
-            Reconciler, desk.venue, desk.executor, desk.scribe, desk.gate
-        )
+        reconciler = await desk.reconciler()
         for is_locked_out in (True, False, True):
             desk.venue.locked_out = is_locked_out
             await compare(desk, reconciler)
@@ -742,9 +731,7 @@ async def test_reconciler_halts_for_nothing_that_it_saw_once(
 ) -> None:
     """The books may differ by what is under way, each time by something else: that is told, and no more."""
     async with open_desk(tmp_path / "j.db") as desk:
-        reconciler = await desk.kit.spawn(
-            Reconciler, desk.venue, desk.executor, desk.scribe, desk.gate
-        )
+        reconciler = await desk.reconciler()
         desk.venue.shows = [
             AccountView(Decimal(0), {symbol: Position(Decimal(1), Decimal(50_000))})
             for symbol in ("AUSDT", "BUSDT", "CUSDT", "DUSDT", "EUSDT", "FUSDT")
@@ -776,9 +763,7 @@ async def test_reconciler_waits_for_what_is_being_asked(
         desk.venue.answers = [outcome.Unknown("cut")]
         await desk.propose()
         desk.venue.shown = AccountView(Decimal(0), {})
-        reconciler = await desk.kit.spawn(
-            Reconciler, desk.venue, desk.executor, desk.scribe, desk.gate
-        )
+        reconciler = await desk.reconciler()
         assert (await compare(desk, reconciler)).agreed
 
 
