@@ -75,6 +75,11 @@ class UpdatesReady:
     """Brain, to itself: windows are over, and somebody listens."""
 
 
+@message(Priority.EXECUTION)
+class GuardAgain:
+    """Brain, to itself: a stop that was reached may have been among signals that were lost."""
+
+
 @message(Priority.ANALYSIS)
 class BarClosed:
     """Brain → Strategist: a bar of one of its symbols is over."""

@@ -31,6 +31,7 @@ from aegis.messages import (
     BarClosed,
     BeginBars,
     ClosingsReady,
+    GuardAgain,
     Halt,
     OrderChanged,
     PastBars,
@@ -261,9 +262,9 @@ class Brain(Actor):
             self._tick_to_signal.add((now_ns() // 1000 - signal.caused_us) & _STAMP_MASK)
             self._superseded += delivery is _CONFLATED
             self._unsent += delivery is _DEAD
-        if self._thread is not None and self._thread.signals_lost != self._losses_heeded:
-            self._losses_heeded = self._thread.signals_lost
-            self.ctx.start_soon(self._guard_again)
+        lost = 0 if self._thread is None else self._thread.signals_lost
+        if lost != self._losses_heeded and self.ctx.ref.tell(GuardAgain()) is Delivery.OK:
+            self._losses_heeded = lost
 
     def _tell_closings(self, closings: npt.NDArray[np.void]) -> None:
         for closing in closings:
@@ -333,8 +334,9 @@ class Brain(Actor):
         """Watch the stop and the target of what is held; once a position is gone, so are they."""
         await self._obey(self._guards.follow(changed))
 
-    async def _guard_again(self) -> None:
-        """Arm everything once more: a stop that was reached may have been among the signals that found no room."""
+    @on(GuardAgain)
+    async def guard_again(self, _: GuardAgain) -> None:
+        """Arm everything once more, in turn with what changes it: a later command is never overtaken by an older one."""
         await self._obey(self._guards.armed())
 
     @on(BeginBars)

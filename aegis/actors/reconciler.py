@@ -51,8 +51,6 @@ class _Look:
 
     found: list[str]
     """What differs; what the exchange did not answer is all that is in it then."""
-    at_ms: int
-    """Exchange time before it."""
     gap: Decimal = Decimal(0)
     """What their wallet has more than ours."""
 
@@ -174,7 +172,7 @@ class Reconciler(Actor):
             account = await self._venue.account()
             their_open = frozenset(view.client_id for view in await self._venue.open_orders())
         except (Unavailable, Refused) as why:
-            return _Look([f"{UNREACHABLE}: {why}"], at_ms)
+            return _Look([f"{UNREACHABLE}: {why}"])
         ours = await self._ours()
         found = differences(
             Books(ours.wallet, ours.positions, ours.open_orders),
@@ -182,7 +180,7 @@ class Reconciler(Actor):
             ours.fills,
             ours.unsettled_orders,
         )
-        look = _Look(found, at_ms, account.wallet - ours.wallet)
+        look = _Look(found, account.wallet - ours.wallet)
         if look.wallets_agree:
             self._know_payments(at_ms)
         return look

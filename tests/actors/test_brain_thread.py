@@ -238,6 +238,36 @@ async def test_stop_whose_signal_found_no_room_is_watched_again(
         assert stage.analysis.counts()["strays"] == 0
 
 
+async def test_what_is_watched_again_is_what_was_told_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change that comes while all is armed once more is obeyed after it: of two commands for a row the last one counts."""
+    monkeypatch.setattr(brain_thread, "_OUTPUTS", 64)
+    obey, begun, done = BrainThread.obey, list[int](), list[int]()
+
+    async def obey_the_first_slowly(thread: BrainThread, orders: npt.NDArray[np.void]) -> None:
+        begun.append(len(orders))
+        for _ in range(1000 if len(begun) == 1 else 0):
+            await trio.lowlevel.checkpoint()
+        await obey(thread, orders)
+        done.append(len(orders))
+
+    ticks = market(20_000)
+    ticks = ticks[ticks["symbol"] != 0]
+    async with open_stage() as stage:
+        await stage.writer.write_all(quotes(1, 100.0))
+        stage.brain.tell(held(90.0))
+        row = stage.analysis.state[0]
+        await stage.until(lambda: row["stop_long"] == 90.0)
+        monkeypatch.setattr(BrainThread, "obey", obey_the_first_slowly)
+        await step_unheard(stage, ticks)
+        await stage.until(lambda: len(begun) > 0)
+        stage.brain.tell(held(95.0))
+        await stage.until(lambda: len(done) > 1)
+        due = stage.stepped + 1
+        await stage.writer.write_all(quotes(1, 100.0))
+        await stage.until(lambda: stage.stepped >= due)
+        assert row["stop_long"] == 95.0
+
+
 async def test_thread_hands_on_the_signals_of_small_batches_in_their_order() -> None:
     """Piece by piece, and nothing twice: as many ticks at a time as a thread finds that keeps up."""
     ticks = market(12_000)
