@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # the explorer lies beside this test, in no package
-
 from kernel_threads import BOARD, SCRATCH, SCRATCH_WORDS, Kernels, Mutant, weakened
 from memory_model import Automaton, Model, Thread, load, mortal, store
 

@@ -6,16 +6,12 @@ The threads call the kernels' own source (see `kernel_threads`) on a ring of two
 from __future__ import annotations
 
 import ast
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # the explorer lies beside this test, in no package
-
-import ring_threads as ring  # found by the line above
+import ring_threads as ring
 from kernel_threads import (
     RING,
     SCRATCH_WORDS,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trio
-
-sys.path.insert(0, str(Path(__file__).parent))  # what follows lies beside this test, in no package
-
 import trio.lowlevel
-from crew import Crew, is_stopped, kill  # found by the line above
+from crew import Crew, is_stopped, kill
 from numbered import BATCH, NUMBERED, numbered, wrong
 
 from aegis.shm import OnDisk, Policy, Ring, Start
