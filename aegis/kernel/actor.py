@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -78,7 +79,7 @@ class Handler:
             function=function,
             kind=kind,
             level=int(kind.PRIORITY),  # type: ignore[attr-defined]
-            ttl_ns=0 if ttl is None else round(ttl * 1e9),
+            ttl_ns=0 if ttl is None else math.ceil(ttl * 1e9),
             is_async=inspect.iscoroutinefunction(function),
         )
 
@@ -106,7 +107,9 @@ def _handler_table(cls: type[Actor]) -> dict[type, Handler]:
     names = {name: None for base in reversed(cls.__mro__) for name in vars(base)}
     table: dict[type, Handler] = {}
     for name in names:
-        function = getattr(cls, name)
+        function: Any = getattr(
+            cls, name, None
+        )  # an abstract class names what it does not have yet
         for kind in getattr(function, "handles", ()):
             if not is_message(kind):
                 raise Refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import sys
@@ -20,6 +21,7 @@ __all__ = [
     "VirtualClock",
     "ambient_clock",
     "is_virtual",
+    "least_step_s",
     "process_started_ns",
     "seeded_random",
 ]
@@ -112,6 +114,11 @@ def ambient_clock() -> Clock:
 def is_virtual(clock: Clock) -> bool:
     """Tell whether threads have to be avoided because virtual time would run past them."""
     return isinstance(clock, VirtualClock | ManualClock)
+
+
+def least_step_s() -> float:
+    """By what the run's time can move at least: a clock of floats that is half a year on moves by 4 ns and more at once."""
+    return math.ulp(trio.current_time())
 
 
 def seeded_random(seed: int | str) -> random.Random:

@@ -23,12 +23,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
-from trio.lowlevel import current_clock, current_statistics
+from trio.lowlevel import RunVar, current_clock, current_statistics
 from trio.testing import MockClock
 
 from aegis.errors import Refused
 from aegis.kernel.actor import Actor
-from aegis.kernel.clock import VirtualClock
+from aegis.kernel.clock import VirtualClock, least_step_s
 from aegis.kernel.conductor import Conductor
 from aegis.kernel.probe import Probe
 from aegis.kernel.ref import ActorRef
@@ -36,6 +36,8 @@ from aegis.kernel.supervisor import ESCALATE, Policy
 from aegis.kernel.system import System, open_system
 
 __all__ = ["Kit", "Probe", "open_kit"]
+
+_open: RunVar[str] = RunVar("the name of the run's kit")
 
 
 @asynccontextmanager
@@ -51,13 +53,17 @@ async def open_kit(
         grace_s: as in `open_system`.
 
     Raises:
-        Refused: when the run is not on a `MockClock`.
+        Refused: when the run is not on a `MockClock`, or has an open kit already: each would let time pass while the other one
+            has steps to grant. What a program keeps in several systems a test keeps in this one.
     """
     mock_clock = current_clock()
     if not isinstance(mock_clock, MockClock):
         raise Refused("the kit needs a run on a MockClock; with pytest-trio, ask for mock_clock")
+    if other := _open.get(""):
+        raise Refused(f"a run has one kit at a time, and {other} is open")
     timeline = _Timeline(mock_clock)
     conductor = Conductor(order, timeline.note, timeline.skip)
+    mine = _open.set(name or "kit")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(conductor.run, name=f"{name} conductor")
         try:
@@ -69,6 +75,7 @@ async def open_kit(
                 kit.end_probes()
         finally:
             conductor.stop()
+            _open.reset(mine)
 
 
 class Kit:
@@ -146,7 +153,7 @@ class _Timeline:
             left_ns = end_ns - self.clock.monotonic_ns()
             # Half a nanosecond of tolerance: the float of a deadline at the end may be a last bit beyond it.
             if gap_s * 1e9 > left_ns + 0.5:
-                gap_s = left_ns / 1e9 if left_ns > 0 else math.inf
+                gap_s = max(left_ns / 1e9, least_step_s()) if left_ns > 0 else math.inf
         if gap_s == math.inf:
             return False
         self._mock_clock.jump(max(0.0, gap_s))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from enum import IntEnum
 from typing import TypeVar, dataclass_transform
@@ -37,11 +38,11 @@ def message(priority: Priority, *, ttl: float | None = None) -> Callable[[type[T
         ttl: seconds after which a message that still waits in a mailbox is dropped and counted as expired.
 
     Raises:
-        Refused: when the time to live is not positive, or given to a SYSTEM message, which is never dropped.
+        Refused: when the time to live is not positive, not finite, or given to a SYSTEM message, which is never dropped.
     """
     if ttl is not None and priority == Priority.SYSTEM:
         raise Refused("a SYSTEM message is never dropped, so it has no ttl")
-    if ttl is not None and not ttl > 0:
+    if ttl is not None and not 0 < ttl * 1e9 < math.inf:
         raise Refused(f"a message's ttl is a positive number of seconds, not {ttl!r}")
 
     def decorate(cls: type[T]) -> type[T]:

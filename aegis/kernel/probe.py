@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from aegis.errors import Broken
 from aegis.kernel.actor import Actor, Handler
 from aegis.kernel.cell import Cell
 from aegis.kernel.level import Level
+from aegis.kernel.mailbox import Envelope
 from aegis.kernel.message import Priority, is_message
 from aegis.kernel.receipt import Receipt
 from aegis.kernel.ref import ActorRef
@@ -46,7 +47,10 @@ class Probe:
         box.calm()  # it is no actor that would stop
         if not box.mask:
             raise AssertionError(f"{self.ref!r} has no message, expected {kind.__qualname__}")
-        message, _, self._receipt, _ = box.pop()
+        envelope = box.pop()
+        message, _, self._receipt, _ = envelope
+        if self._receipt is not None:
+            self._cell.asked.append(envelope)
         if type(message) is not kind:
             raise AssertionError(f"{self.ref!r} got {message!r}, expected {kind.__qualname__}")
         return message
@@ -71,6 +75,7 @@ class Probe:
         receipt, self._receipt = self._receipt, None
         if receipt is None:
             raise Broken(f"{self.ref!r} has no ask to answer")
+        self._cell.asked.remove(next(each for each in self._cell.asked if each[2] is receipt))
         receipt.done(value)
 
     def watch(self, ref: ActorRef) -> None:
@@ -78,13 +83,27 @@ class Probe:
         self._cell.watch(ref.cell)
 
     def end(self, reason: object = "stopped") -> None:
-        """End the probe as an actor ends: its asks fail, its watchers are told, what comes later is DEAD."""
+        """End the probe as an actor ends: its asks fail, its watchers are told, what comes later is DEAD.
+
+        The asks that were expected, and not answered, fail as well.
+        """
         self._cell.reason = reason
         self._cell.bury()
 
 
 class _ProbeCell(Cell):
     """A cell without a task, which would have to end by itself."""
+
+    def __init__(self, system: Realm, name: str, kind: type[Actor]) -> None:
+        super().__init__(system, name, kind)
+        self.asked: list[Envelope] = []
+        """The asks that the test has taken, and not answered."""
+
+    def let_go(self, loss: Callable[[str, object], Exception]) -> None:
+        """Tell everybody whose ask is in hand: the test may have taken several."""
+        for envelope in self.asked:
+            self._fail(envelope, loss)
+        self.asked.clear()
 
     def cancel(self, reason: object) -> None:
         """End: whoever stops a probe waits for its grace, as for an actor that is busy."""

@@ -16,7 +16,7 @@ import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -59,10 +59,11 @@ class Child:
 
         Raises:
             OSError: when the program cannot be started.
+            ValueError, TypeError: when its arguments or its environment cannot be told to the system.
         """
-        child_in, stdin_fd = os.pipe()
-        stdout_fd, child_out = os.pipe()
-        try:
+        with ExitStack() as ours, ExitStack() as theirs:
+            child_in, stdin_fd = _pipe(theirs, ours)
+            stdout_fd, child_out = _pipe(ours, theirs)
             with on_any_core():
                 self._process = subprocess.Popen(
                     arguments,
@@ -72,14 +73,8 @@ class Child:
                     pass_fds=tuple(pass_fds),
                     process_group=0,
                 )
-        except OSError:
-            os.close(stdin_fd)
-            os.close(stdout_fd)
-            raise
-        finally:
-            os.close(child_in)
-            os.close(child_out)
-        self._pidfd = os.pidfd_open(self._process.pid)
+            self._pidfd = os.pidfd_open(self._process.pid)
+            ours.pop_all()
         self._stdin = FdStream(stdin_fd)
         self._stdout = FdStream(stdout_fd)
         self._reaping = trio.Lock()
@@ -159,6 +154,14 @@ class Child:
         # By pidfd, so that a pid which the system has given to another process is never hit.
         if self.returncode is None:
             signal.pidfd_send_signal(self._pidfd, number)
+
+
+def _pipe(reading: ExitStack, writing: ExitStack) -> tuple[int, int]:
+    """A pipe, of which each end is closed with its stack."""
+    read_fd, write_fd = os.pipe()
+    reading.callback(os.close, read_fd)
+    writing.callback(os.close, write_fd)
+    return read_fd, write_fd
 
 
 @asynccontextmanager

@@ -35,6 +35,8 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 log = logging.getLogger("aegis.kernel")
+_DOUBLINGS_MAX: Final = 1000
+"""Beyond any ceiling, and what a float can still hold."""
 
 
 class Verdict(Enum):
@@ -90,7 +92,8 @@ class Budget:
             failures.popleft()
         if len(failures) > policy.max_restarts:
             return Verdict.ESCALATE
-        full: float = min(policy.ceiling, policy.backoff * 2.0 ** (len(failures) - 1))
+        doublings = min(len(failures) - 1, _DOUBLINGS_MAX)
+        full: float = min(policy.ceiling, policy.backoff * 2.0**doublings)
         return full * (1 + self._chance.random()) / 2
 
 

@@ -10,7 +10,7 @@ from typing import Final
 import trio
 
 from aegis.errors import Refused, check
-from aegis.kernel.clock import Clock
+from aegis.kernel.clock import Clock, least_step_s
 from aegis.kernel.mailbox import Delivery
 
 __all__ = ["Beat", "Timer", "Timers"]
@@ -143,7 +143,8 @@ class Timers:
                 if due_ns is None:
                     await trio.sleep_forever()
                 else:
-                    await trio.sleep(max(0, due_ns - self.now_ns()) / 1e9)
+                    gap_s = max(0, due_ns - self.now_ns()) / 1e9
+                    await trio.sleep(max(gap_s, least_step_s()) if gap_s else 0.0)
             self.fire_due()
 
     def forget(self) -> None:

@@ -278,8 +278,10 @@ class BoardReader:
             False when it cannot be read now: its writer is held up at work on it, or died there and has no successor.
 
         Raises:
-            Refused: `out` is something else.
+            Refused: `out` is something else, or cannot be written to.
         """
+        if not out.flags.writeable:
+            raise Refused("a row is copied into an array that can be written to")
         destination = self._rows.address_of(out)
         item = self._rows.shape.dtype.itemsize
         return self._read(self._rows.address(row), destination, item, _TRIES)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import abc
+import inspect
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import attrs
 import pytest
@@ -93,12 +95,34 @@ def test_message_type_carries_priority_and_ttl() -> None:
     assert vars(Tick)["TTL_S"] is None
 
 
-@pytest.mark.parametrize("ttl", [0, -1.0, float("nan")])
+@pytest.mark.parametrize("ttl", [0, -1.0, float("nan"), float("inf"), 1e300])
 def test_message_ttl_makes_sense(ttl: float) -> None:
     """A message that would be late before it is sent is refused, and a SYSTEM message is never late."""
     for priority, seconds in ((Priority.INGEST, ttl), (Priority.SYSTEM, 1.0)):
         with pytest.raises(Refused):
             message(priority, ttl=seconds)
+
+
+def test_an_actor_may_be_abstract_or_keep_a_protocol() -> None:
+    """Its handlers are found as on any other class."""
+
+    class Counts(Protocol):
+        def count(self) -> int: ...
+
+    class Base(Actor, abc.ABC):
+        @abc.abstractmethod
+        def count(self) -> int: ...
+
+        @on(Order)
+        def order(self, order: Order) -> int:
+            return self.count()
+
+    class Counter(Base, Counts):
+        def count(self) -> int:
+            return 1
+
+    assert inspect.isabstract(Base)
+    assert set(Counter.handlers) == {Order}
 
 
 def test_handler_of_no_message_is_refused() -> None:

@@ -43,6 +43,13 @@ def test_backoff_doubles_with_jitter(seed: int, backoff: float, ceiling: float) 
         assert full / 2 <= wait <= full
 
 
+def test_a_budget_of_thousands_waits_the_ceiling() -> None:
+    """However often it has doubled: a peer may be away for hours."""
+    assert all(2.5 <= wait <= 5.0 for wait in waits(Restart(max_restarts=3000), 1, 3000)[10:])
+    policy = Restart(max_restarts=3000, backoff=0.0)
+    assert set(waits(policy, 1, 3000)) == {0.0}
+
+
 def test_jitter_comes_from_the_seed() -> None:
     """The same seed gives the same waits, and another one others."""
     policy = Restart(max_restarts=5)

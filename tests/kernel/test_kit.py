@@ -119,6 +119,43 @@ async def test_probe_that_ends_is_dead(mock_clock: MockClock) -> None:
             await probe.ref.ask(Order(1.0), timeout=1)
 
 
+async def test_probe_that_ends_fails_the_asks_that_it_has_taken(mock_clock: MockClock) -> None:
+    """As an actor that dies over a question: whoever asked hears of it at once, not when its patience ends."""
+    async with open_kit() as kit, trio.open_nursery() as nursery:
+        probe = kit.probe("executor")
+        heard: list[tuple[str, float]] = []
+
+        async def ask(text: str) -> None:
+            with pytest.raises(ActorDead):
+                await probe.ref.ask(Question(text), timeout=60)
+            heard.append((text, trio.current_time()))
+
+        for text in ("first", "second"):
+            nursery.start_soon(ask, text)
+            await kit.settle()
+            assert probe.expect(Question).text == text
+        probe.end()
+        await kit.settle()
+        assert sorted(heard) == [("first", 0), ("second", 0)]
+
+
+async def test_probe_that_answered_has_nothing_to_fail(mock_clock: MockClock) -> None:
+    """An ask is answered once."""
+    async with open_kit() as kit, trio.open_nursery() as nursery:
+        probe, answers = kit.probe("executor"), list[object]()
+
+        async def ask() -> None:
+            answers.append(await probe.ref.ask(Question("?"), timeout=60))
+
+        nursery.start_soon(ask)
+        await kit.settle()
+        probe.expect(Question)
+        probe.reply(42)
+        probe.end()
+        await kit.settle()
+        assert answers == [42]
+
+
 async def test_probe_that_is_stopped_ends(mock_clock: MockClock) -> None:
     """Whoever stops a probe waits for the grace; then it has ended, and its name is free."""
     async with open_kit(grace_s=2) as kit:
@@ -194,6 +231,32 @@ async def test_kit_without_a_mock_clock() -> None:
     with pytest.raises(Refused, match="mock_clock"):
         async with open_kit():
             pass
+
+
+async def test_a_run_has_one_kit_at_a_time(mock_clock: MockClock) -> None:
+    """Two would let time pass under each other; the next one after it is no other's business."""
+    for name in ("first", "second"):
+        async with open_kit(name) as kit:
+            with pytest.raises(Refused, match=f"{name} is open"):
+                async with open_kit("another"):
+                    pass
+            trader = await kit.spawn(Trader, kit.probe().ref)
+            await kit.advance(2)
+            assert trader.alive
+
+
+async def test_time_passes_far_beyond_what_a_float_tells_in_nanoseconds(
+    mock_clock: MockClock,
+) -> None:
+    """A clock of floats moves by several at once after half a year: what is due in one of these is still reached."""
+    async with open_kit() as kit:
+        trader = await kit.spawn(Trader, kit.probe().ref)
+        mock_clock.jump(2.0e7)
+        begun = len(kit.trace)
+        for _ in range(300):
+            await kit.advance(1 / 3)
+        assert len(kit.trace) - begun >= 100
+        assert trader.alive
 
 
 async def test_kit_on_an_autojump_clock(autojump_clock: MockClock) -> None:

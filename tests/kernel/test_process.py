@@ -148,6 +148,22 @@ async def test_child_that_cannot_start_leaves_nothing() -> None:
     assert open_fds() == before
 
 
+@pytest.mark.parametrize(
+    ("arguments", "env"),
+    [(["true\0"], {}), (["true"], {"A=B": "1"}), ([3], {})],
+    ids=["argument", "environment", "number"],
+)
+@pytest.mark.trio
+async def test_child_that_cannot_be_told_leaves_nothing(
+    arguments: list[str], env: dict[str, str]
+) -> None:
+    """What no system takes is an error of whoever asked for it, and leaks no pipe."""
+    before = open_fds()
+    with pytest.raises((ValueError, TypeError)):
+        Child(arguments, env=env)
+    assert open_fds() == before
+
+
 @pytest.mark.trio
 async def test_child_waited_for_by_several() -> None:
     """Several tasks may wait for one child, and one of them may give up."""

@@ -69,6 +69,9 @@ def test_what_is_no_row_is_refused() -> None:
                 writer.write(0, wrong)
             with pytest.raises(Refused, match="array of one"):
                 reader.read_into(0, wrong)
+        kept = np.frombuffer(bytes(SMALL.itemsize), SMALL)
+        with pytest.raises(Refused, match="can be written to"):
+            reader.read_into(0, kept)
         for row in (-1, 2):
             with pytest.raises(Broken):
                 writer.write(row, np.zeros(1, SMALL))
