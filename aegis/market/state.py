@@ -49,19 +49,16 @@ ROW: Final = in_lines(
         ("gap", "<u2"),  # FLAG_BROKEN from a GAP, and from the beginning, to the next trade
         ("trade_ns", "<i8"),  # newest event time of a trade
         ("trades", "<i8"),  # merged into a bar
-        # and two that only trades do.
-        ("start_ns", "<i8"),  # of the forming bar, or end of the last: before it is late
+        # and two that only trades do: the second one holds what a close looks at first as well.
         ("end_ns", "<i8"),  # end of the forming bar: a trade at or after it closes the bar
         ("begin_ns", "<i8"),  # where the first bar made here begins: before it the exchange's
         ("price", "<f8"),  # of the last trade
         ("forming", BAR),  # none while it has no trades
-        # What a close looks at first.
-        ("rules", "<i8"),  # bit n: rule n is asked at each close
-        ("followed", "<i8"),  # 1 where each close is written down as a CLOSING
+        ("start_ns", "<i8"),  # of the forming bar, or end of the last: before it is late
         ("closed_ns", "<i8"),  # end of the last closed bar: no other begins before it
         ("bars", "<i8"),  # closed ones
-        ("broken_bars", "<i8"),  # of these, with FLAG_BROKEN
         # What is rare.
+        ("broken_bars", "<i8"),  # of the closed ones, with FLAG_BROKEN
         ("mark", "<f8"),  # the exchange's own valuation, 0 before the first
         ("index", "<f8"),
         ("funding_rate", "<f8"),  # the last one
@@ -73,6 +70,8 @@ ROW: Final = in_lines(
         ("bad", "<i8"),  # impossible values: dropped
         # What a closed bar reads and writes.
         ("session", SESSION),
+        ("rules", "<u4"),  # bit n: rule n is asked at each close
+        ("followed", "<u4"),  # 1 where each close is written down as a CLOSING
         ("indicators", INDICATORS),
         ("features", FEATURES),
         ("recent", RECENT),

@@ -65,7 +65,8 @@ def close_bar(row: Any, bar: Any, parameters: Any, outbox: Any) -> None:
     number = row.bars
     row.bars += 1
     row.closed_ns = end_of(bar, parameters)
-    row.broken_bars += bar.flags & FLAG_BROKEN
+    if bar.flags & FLAG_BROKEN:
+        row.broken_bars += 1
     claim(row.history[number & (HISTORY - 1)])
     claim_events(row.structure.events)
     remember_bar(row.recent, bar, number)

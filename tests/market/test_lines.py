@@ -49,6 +49,14 @@ def test_a_tick_reads_and_writes_few_lines(names: tuple[str, ...], lines: set[in
     assert {at // LINE for first, size in places for at in (first, first + size - 1)} == lines
 
 
+def test_a_close_looks_first_at_a_line_that_trades_have_just_used() -> None:
+    """Whether a bar fits, and which one it is: no line of its own is fetched for that."""
+    assert ROW.fields is not None
+    last = ROW.fields["forming"][1] + ROW["forming"].itemsize - 1
+    places = [ROW.fields[name][1] for name in ("start_ns", "closed_ns", "bars")]
+    assert {at // LINE for at in (last, *places)} == {3}
+
+
 def test_records_in_lines_have_the_same_fields_in_their_order() -> None:
     """Only the space between them grows, as each kind of number asks for it."""
     whole = in_lines(_FIELDS)
