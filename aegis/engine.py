@@ -17,7 +17,7 @@ import attrs
 import structlog
 import trio
 
-from aegis.actors.brain import BrainReport
+from aegis.actors.brain_report import BrainReport
 from aegis.actors.delivery import ask_again
 from aegis.actors.executor_report import ExecutorReport
 from aegis.actors.feed import FeedRecord, FeedReport

@@ -35,20 +35,24 @@ __all__ = [
     "Cooled",
     "Fingerprint",
     "Follow",
+    "FollowStream",
     "Found",
     "Halt",
     "NotFound",
     "OrderChanged",
     "PastBars",
+    "Pause",
     "QuoteOf",
     "Reconcile",
     "Record",
     "RecordNow",
     "Report",
     "Resolve",
+    "Resume",
     "Seal",
     "Signal",
     "StreamBack",
+    "StreamStands",
     "Sweep",
     "TicksReady",
     "Tidy",
@@ -132,6 +136,8 @@ class Signal:
     """Where the position takes its profit, if anywhere."""
     strategy: str = ""
     """Which proposed it; none for the exit at a stop or a target."""
+    closes: Side | None = None
+    """Of an exit: the side of the position that it is about, as an order that opens it has; None for whatever is held."""
 
 
 @message(Priority.EXECUTION)
@@ -218,6 +224,11 @@ class StreamBack:
     """The user stream is connected (again): whatever happened in between has to be asked for."""
 
 
+@message(Priority.EXECUTION)
+class StreamStands:
+    """Executor → Reconciler: from here on all is heard of; what happened to the account before it may not have been."""
+
+
 @message(Priority.BACKGROUND)
 class Sweep:
     """Timer: look for orders that have been open for longer than they should be."""
@@ -238,9 +249,28 @@ class Halt:
     why: str
 
 
+@message(Priority.SYSTEM)
+class Pause:
+    """Reconciler → Gate: nothing that opens a position passes until `Resume`."""
+
+    why: str
+
+
+@message(Priority.SYSTEM)
+class Resume:
+    """Reconciler → Gate: what was in doubt is known; a `Halt` stays."""
+
+
 @message(Priority.EXECUTION)
 class Follow:
     """→ Executor: tell this actor of every `OrderChanged`, beginning with the positions held now."""
+
+    ref: ActorRef
+
+
+@message(Priority.EXECUTION)
+class FollowStream:
+    """→ Executor: tell this actor whenever the user stream stands, and at once if it does."""
 
     ref: ActorRef
 

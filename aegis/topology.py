@@ -37,13 +37,17 @@ from aegis.messages import (
     BarClosed,
     BeginBars,
     BookPayments,
+    FollowStream,
     Halt,
     OrderChanged,
     PastBars,
+    Pause,
     Record,
     RecordNow,
     Report,
+    Resume,
     Signal,
+    StreamStands,
 )
 
 __all__ = ["CAST", "Cast", "Role"]
@@ -78,6 +82,7 @@ CAST: Final[tuple[Role, ...]] = (
         {
             Record: ("scribe",),
             OrderChanged: ("gate", "brain", "strategist"),
+            StreamStands: ("reconciler",),
         },
         "main",
         ESCALATE,
@@ -86,10 +91,13 @@ CAST: Final[tuple[Role, ...]] = (
         "reconciler",
         Reconciler,
         {
+            FollowStream: ("executor",),
             Report: ("executor",),
             BookPayments: ("executor",),
             Record: ("scribe",),
             Halt: ("gate",),
+            Pause: ("gate",),
+            Resume: ("gate",),
         },
         "main",
         Restart(5, within=60.0),

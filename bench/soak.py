@@ -18,7 +18,8 @@ from typing import Any
 import attrs
 import trio
 
-from aegis.actors.brain import Brain, BrainReport
+from aegis.actors.brain import Brain
+from aegis.actors.brain_report import BrainReport
 from aegis.actors.garbage import GarbageReport
 from aegis.actors.janitor import Janitor
 from aegis.actors.latency import Latency

@@ -9,16 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, ClassVar, Final, Protocol
 
-import attrs
 import numpy as np
 import numpy.typing as npt
 import structlog
 import trio
 
+from aegis.actors.brain_report import BrainReport
 from aegis.actors.brain_thread import BrainThread
 from aegis.actors.guards import Guards
 from aegis.actors.intake import Intake
-from aegis.actors.latency import Latency, LatencyReport
+from aegis.actors.latency import Latency
 from aegis.kernel import Actor, ActorRef, Delivery, Level, Priority, on
 from aegis.kernel.bus import Bus
 from aegis.kernel.clock import is_virtual
@@ -45,7 +45,7 @@ from aegis.orders.instrument import Side
 from aegis.shm.reader import Reader
 from aegis.topics import SignalGenerated, TickUpdate
 
-__all__ = ["Brain", "BrainReport", "TickReader"]
+__all__ = ["Brain", "TickReader"]
 
 BATCH: Final = 4096
 BATCHES_PER_TURN: Final = 4
@@ -63,6 +63,8 @@ _SIDES: Final = {
     int(SignalKind.ENTRY_SHORT): Side.SELL,
     int(SignalKind.EXIT): None,
 }
+_CLOSED: Final = {-1: Side.BUY, 0: None, 1: Side.SELL}
+"""By the side of the order that an exit asks for, what it closes."""
 _REASONS: Final = {int(reason): reason.name.lower() for reason in Reason}
 
 _log = structlog.get_logger(__name__)
@@ -80,33 +82,6 @@ class TickReader(Protocol):
 
     def read_into(self, out: npt.NDArray[np.void]) -> int:
         """Copy new records; how many."""
-
-
-@attrs.frozen
-class BrainReport:
-    """Ticks, bars and signals so far."""
-
-    counts: dict[str, int]
-    ticks_lost: int
-    proposed: int
-    superseded: int
-    unsent: int
-    """Signals that found the Gate gone."""
-    signals_lost: int
-    """Signals that found no room on their way to this actor: nobody has judged them, and a stop is proposed again."""
-    by_rule: dict[str, int]
-    """Of the proposed ones, those of each compiled strategy."""
-    bars_lost: int
-    """Closed bars that found no room on their way to this actor: the next one is broken for whoever follows."""
-    bars_unsent: int
-    """Closed bars that a strategist had no room for: its next one is broken."""
-    lost: int
-    """Signals, closed bars and updates that found no room between the thread and the actor."""
-    loop_thread: int
-    """Native id of the thread that runs the loop, and this actor;"""
-    step_thread: int
-    """and of the one that runs the step."""
-    tick_to_signal_us: LatencyReport
 
 
 class Brain(Actor):
@@ -314,11 +289,12 @@ class Brain(Actor):
             self._bus.publish(update)
 
     def _signal(self, row: tuple[Any, ...], created_ns: int) -> Signal:
-        _, known_ns, price, stop, _, target, recv_us, symbol, kind, reason, _, rule = row
+        _, known_ns, price, stop, _, target, recv_us, symbol, kind, reason, order, rule = row
+        side = _SIDES[kind]
         return Signal(
             signal_id=next(self._ids),
             symbol=self._symbols[symbol],
-            side=_SIDES[kind],
+            side=side,
             price=price,
             stop=stop,
             reason=_REASONS[reason],
@@ -327,6 +303,7 @@ class Brain(Actor):
             created_ns=created_ns,
             target=None if math.isnan(target) else target,
             strategy=self._rules[rule],
+            closes=_CLOSED[order] if side is None else None,
         )
 
     @on(OrderChanged)

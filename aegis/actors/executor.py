@@ -25,6 +25,7 @@ from aegis.messages import (
     Cooled,
     Fingerprint,
     Follow,
+    FollowStream,
     Found,
     NotFound,
     OrderChanged,
@@ -32,12 +33,15 @@ from aegis.messages import (
     Report,
     Resolve,
     StreamBack,
+    StreamStands,
     Sweep,
     Updated,
 )
-from aegis.orders.instrument import Side
+from aegis.orders.ids import is_forced
 from aegis.orders.ledger import Ledger
 from aegis.orders.order import Order, Trade
+from aegis.orders.portfolio import ZERO
+from aegis.orders.protection import Protection
 from aegis.orders.states import UNSETTLED, Happening, OrderState
 from aegis.store import recovery
 from aegis.store.journal import Entry
@@ -60,7 +64,7 @@ class Executor(Actor):
     """Sends each approved order once, and follows it to its end by reply, by stream and by asking.
 
     Receives: `Approved`, `CancelOrders`, `BookPayments`, and from its own tasks the replies and the user stream's events.
-    Sends: `Record`, and `OrderChanged` to its followers; publishes `OrderFilled`.
+    Sends: `Record`, `OrderChanged` to its followers, `StreamStands` to the Reconciler; publishes `OrderFilled`.
     Owns: the ledger, the requests in flight and the user stream.
     When it dies: the engine stops, and the next start finds every order that may exist in the journal.
     """
@@ -85,13 +89,9 @@ class Executor(Actor):
         self._bus = bus or Bus()
         self._intents = Intents()
         self._followers: list[ActorRef] = []
+        self._stream_followers: list[ActorRef] = []
         self._flights: dict[str, Flight] = {}
-        self._guards = {
-            (order.symbol, order.side): (order.stop_price, order.target_price)
-            for order in ledger.orders.values()
-            if not order.reduce_only and (order.is_open or order.filled)
-        }
-        """Stop and target of a position of a symbol and side: what its last entry said, in an earlier run too."""
+        self._protection = Protection.of_orders(ledger.orders.values())
         self._counts = dict.fromkeys(
             ("sent", "accepted", "refused", "unknown", "cancelled", "withdrawn", "fills"), 0
         )
@@ -128,8 +128,7 @@ class Executor(Actor):
         client_id, ticket = approved.client_id, approved.ticket
         self._times.taken(approved, self.ctx.clock.monotonic_ns())
         self._ledger.intend(Order.intended(client_id, ticket))
-        if not ticket.reduce_only:
-            self._guards[ticket.symbol, ticket.side] = ticket.stop_price, ticket.target_price
+        self._protection.promise(ticket)
         self._intents.add(client_id)
         self.ctx.start_soon(self._send, approved)
 
@@ -245,10 +244,20 @@ class Executor(Actor):
             within_s = left_s + ASK_S if left_s >= 0 else ASK_S_MAX
             self._resolve_later(missing.client_id, within_s=within_s)
 
+    @on(FollowStream)
+    async def follow_stream(self, request: FollowStream) -> None:
+        """Tell one actor more, as often as it is started again, of each moment from which on all is heard."""
+        if request.ref not in self._stream_followers:
+            self._stream_followers.append(request.ref)
+        if self._hearing.stands:
+            deliver(request.ref, StreamStands())
+
     @on(StreamBack)
     async def stream_back(self, _: StreamBack) -> None:
         """Ask for every open order: its events may have passed while nobody listened."""
         self._hearing.began(self._venue.exchange_ms())
+        for ref in self._stream_followers:
+            deliver(ref, StreamStands())
         for order in self._ledger.open_orders():
             self.ctx.ref.tell(Resolve(order.client_id))
 
@@ -325,28 +334,11 @@ class Executor(Actor):
     @on(Report)
     async def report(self, _: Report) -> ExecutorReport:
         """Orders and money so far."""
-        portfolio, counts = self._ledger.portfolio, self._counts
-        still_open = self._ledger.open_orders()
-        unsettled = (each for each in still_open if each.state in UNSETTLED)
-        return ExecutorReport(
-            sent=counts["sent"],
-            accepted=counts["accepted"],
-            refused=counts["refused"],
-            unknown=counts["unknown"],
-            cancelled=counts["cancelled"],
-            withdrawn=counts["withdrawn"],
-            open_orders=frozenset(order.client_id for order in still_open),
-            unsettled_orders=frozenset(order.client_id for order in unsettled),
+        return ExecutorReport.of(
+            self._ledger,
+            self._counts,
             locked_out=self._locked_out,
-            fills=counts["fills"],
             first_fill_ns=self._first_fill_ns,
-            wallet=portfolio.wallet,
-            realised=portfolio.realised,
-            fees=portfolio.fees,
-            other_fees=dict(portfolio.other_fees),
-            paid=portfolio.paid,
-            adopted_ms=portfolio.adopted_ms,
-            positions=portfolio.open_positions(),
             times=self._times.report(),
         )
 
@@ -359,13 +351,20 @@ class Executor(Actor):
             self._tell_followers(client_id, self._ledger.orders[client_id].symbol)
 
     def _trade(self, trade: Trade) -> bool:
+        was_foreign = trade.symbol in self._ledger.foreign
         is_new = self._ledger.traded(trade)
+        if trade.symbol in self._ledger.foreign and not was_foreign:
+            _log.warning(
+                "position_not_guarded", symbol=trade.symbol, why="no order of ours made it"
+            )
         if is_new:
             self._counts["fills"] += 1
             if self._first_fill_ns is None:
                 self._first_fill_ns = self.ctx.clock.monotonic_ns()
             self._write(recovery.traded(trade))
             self._bus.publish(OrderFilled(trade))
+            if is_forced(trade.client_id):
+                _log.error("closed_by_exchange", symbol=trade.symbol, order=trade.client_id)
             self._tell_followers(trade.client_id, trade.symbol)
         return is_new
 
@@ -379,10 +378,8 @@ class Executor(Actor):
 
     def _change(self, client_id: str, symbol: str) -> OrderChanged:
         position = self._ledger.portfolio.position(symbol)
-        held = position.quantity
-        is_ours = bool(held) and symbol not in self._ledger.foreign
-        guard = self._guards.get((symbol, Side.of(held))) if is_ours else None
-        stop_price, target_price = guard or (None, None)
+        ours = ZERO if symbol in self._ledger.foreign else position.quantity
+        stop_price, target_price = self._protection.of(symbol, ours)
         return OrderChanged(
             client_id=client_id,
             symbol=symbol,

@@ -18,13 +18,15 @@ from aegis.messages import (
     ClosePositions,
     Halt,
     OrderChanged,
+    Pause,
     Record,
     RecordNow,
     Report,
+    Resume,
     Signal,
 )
 from aegis.orders.exposure import Exposure
-from aegis.orders.ids import ClientIds
+from aegis.orders.ids import ClientIds, is_forced
 from aegis.orders.instrument import Instrument
 from aegis.orders.limits import (
     Limits,
@@ -57,7 +59,7 @@ class GateReport:
 class Gate(Actor):
     """Judges signals by the limits; the only place where a ticket gets an order id.
 
-    Receives: `Signal`, `OrderChanged`, `Halt`, `ClosePositions`.
+    Receives: `Signal`, `OrderChanged`, `Halt`, `Pause`, `Resume`, `ClosePositions`.
     Sends: `RecordNow` (an intent) and `Record` (any other verdict) to the Scribe, `Approved` to the Executor; publishes
         `OrderRequest`.
     Owns: the exposure, its own reservations included, and the ids of this run's orders.
@@ -90,6 +92,9 @@ class Gate(Actor):
         self._signal_ttl_ns = signal_ttl_ms * 1_000_000
         self._exposure = Exposure()
         self._halted = ""
+        self._paused = ""
+        self._closed_out: dict[str, str] = {}
+        """Symbols of which the exchange itself has closed a position, and by which order: nothing is opened there any more."""
         self._approved = 0
         self._expired = 0
         self._refusals: Counter[str] = Counter()
@@ -114,8 +119,11 @@ class Gate(Actor):
         self._approve(verdict, signal.caused_us, signal.created_ns)
 
     def _verdict(self, signal: Signal, now_ns: int) -> Ticket | Refusal:
-        if self._halted and signal.side is not None:
-            return Refusal(Reason.HALTED, self._halted)
+        if signal.side is not None:
+            if why := self._halted or self._closed_out.get(signal.symbol, ""):
+                return Refusal(Reason.HALTED, why)
+            if self._paused:
+                return Refusal(Reason.NOT_READY, self._paused)
         instrument = self._instruments[signal.symbol]
         price = Decimal(repr(signal.price))
         self._exposure.value_at(signal.symbol, price)
@@ -134,6 +142,7 @@ class Gate(Actor):
             data_age_us=(now_ns // 1000 - signal.caused_us) & _STAMP_MASK,
             target_price=target,
             strategy=signal.strategy,
+            closes=signal.closes,
         )
         return judge(wish, instrument, self._exposure, self._limits)
 
@@ -154,6 +163,9 @@ class Gate(Actor):
         """Keep the exposure true."""
         self._exposure.reserve(changed.symbol, changed.client_id, changed.signed_remaining)
         self._exposure.hold(changed.symbol, changed.position.quantity)
+        if is_forced(changed.client_id):
+            why = f"the exchange has closed a position of it: {changed.client_id}"
+            self._closed_out[changed.symbol] = why
         if changed.position.quantity and not self._exposure.mark(changed.symbol):
             # A position that was adopted has had no signal yet.
             self._exposure.value_at(changed.symbol, changed.position.entry_price)
@@ -162,6 +174,16 @@ class Gate(Actor):
     async def halt(self, order: Halt) -> None:
         """Refuse every entry from here on; exits still pass."""
         self._halted = self._halted or order.why
+
+    @on(Pause)
+    async def pause(self, order: Pause) -> None:
+        """Refuse every entry for now; exits still pass."""
+        self._paused = order.why
+
+    @on(Resume)
+    async def resume(self, _: Resume) -> None:
+        """Judge entries again."""
+        self._paused = ""
 
     @on(ClosePositions)
     async def close_positions(self, _: ClosePositions) -> int:

@@ -41,6 +41,11 @@ class Hearing:
             with trio.CancelScope() as self._scope:
                 await self._listen(hear)
 
+    @property
+    def stands(self) -> bool:
+        """Whether the stream has begun, as far as is known."""
+        return self._since_ms is not None
+
     def began(self, exchange_ms: int) -> None:
         """The stream stands."""
         self._since_ms = exchange_ms

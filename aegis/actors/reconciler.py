@@ -15,7 +15,17 @@ from aegis.actors.delivery import deliver
 from aegis.actors.executor_report import ExecutorReport
 from aegis.errors import LockedOut, Refused, Unavailable
 from aegis.kernel import Actor, ActorRef, Level, Priority, on
-from aegis.messages import BookPayments, Halt, Reconcile, Record, Report
+from aegis.messages import (
+    BookPayments,
+    FollowStream,
+    Halt,
+    Pause,
+    Reconcile,
+    Record,
+    Report,
+    Resume,
+    StreamStands,
+)
 from aegis.orders.payment import LATE_MS
 from aegis.orders.reconciliation import Books, differences, lasting
 from aegis.store.journal import Entry
@@ -28,6 +38,8 @@ PATIENCE_S: Final = 3.0
 """Events may still be on their way: a difference counts once it has lasted this long."""
 _RETRY_S: Final = 0.25
 """After the first look; twice as long after each that follows."""
+BLIND_S: Final = 5.0
+"""When to look again where the exchange did not answer, and entries wait for it."""
 UNREACHABLE: Final = "the exchange could not be asked"
 _ASK_TIMEOUT_S: Final = 5.0
 _LISTED_MS: Final = 600_000
@@ -43,6 +55,11 @@ class Reconciliation:
 
     agreed: bool
     differences: tuple[str, ...]
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether the exchange did not answer at last."""
+        return any(each.startswith(UNREACHABLE) for each in self.differences)
 
 
 @attrs.frozen
@@ -66,11 +83,13 @@ class _Look:
 
 
 class Reconciler(Actor):
-    """Compares positions, balance, open orders and the clock with the exchange's: on request, and every half minute.
+    """Compares positions, balance, open orders and the clock with the exchange's.
 
-    Receives: `Reconcile`.
-    Sends: `Report` (a question) and `BookPayments` to the Executor, `Record` to the Scribe, `Halt` to the Gate where a position or
-        an order differs, and where the exchange takes nothing from us any more.
+    On request, every half minute, and whenever the user stream stands again: then nothing is opened until both sides agree.
+
+    Receives: `Reconcile`, `StreamStands`.
+    Sends: `FollowStream`, `Report` (a question) and `BookPayments` to the Executor, `Record` to the Scribe, `Halt` to the Gate
+        where a position or an order differs, and where the exchange takes nothing from us any more, `Pause` and `Resume`.
     Owns: nothing but the moment up to which payments are known.
     When it dies: it is started again; nothing else depends on it.
     """
@@ -87,12 +106,32 @@ class Reconciler(Actor):
         """Exchange time up to which payments are booked; None before that was found out."""
 
     async def started(self) -> None:
-        """Set the period."""
+        """Set the period, and have the stream followed: where it stands, the first look is now."""
         self.ctx.every("reconcile", PERIOD_S, Reconcile())
+        deliver(self._executor, FollowStream(self.ctx.ref))
+
+    @on(StreamStands)
+    async def look_again(self, _: StreamStands) -> None:
+        """Find out what happened while nobody listened: a position may have been closed, by a person or by the exchange.
+
+        To reverse one that is gone would open twice as much as anybody wants.
+        """
+        deliver(
+            self._gate, Pause("the account is looked at: nobody has listened to it for a while")
+        )
+        result = await self._reconcile()
+        if result.is_blind:
+            self.ctx.after("look again", BLIND_S, StreamStands())
+        else:
+            deliver(self._gate, Resume())
 
     @on(Reconcile)
     async def reconcile(self, _: Reconcile) -> Reconciliation:
-        """Compare until both sides agree, or the difference has lasted; the clocks, too, drift apart in time."""
+        """Compare until both sides agree, or the difference has lasted."""
+        return await self._reconcile()
+
+    async def _reconcile(self) -> Reconciliation:
+        """Look at everything there is; the clocks, too, drift apart in time."""
         with suppress(Unavailable, Refused):  # the comparison will say so
             await self._venue.sync_clock()
         await self._heed_obstacles()

@@ -144,6 +144,7 @@ class Strategist(Actor):
             created_ns=self.ctx.clock.monotonic_ns(),
             target=proposal.target,
             strategy=self._name,
+            closes=_SIDES[view.position.side] if proposal.side == 0 else None,
         )
         record.proposed += 1
         self._bus.publish(SignalGenerated(signal))

@@ -13,10 +13,11 @@ import attrs
 
 from aegis.errors import check
 
-__all__ = ["PREFIX", "ClientIds", "is_ours"]
+__all__ = ["PREFIX", "ClientIds", "is_forced", "is_ours"]
 
 PREFIX = "aegis-"
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_FORCED = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
 _LENGTH_MAX = 36  # the exchange's limit: ^[\.A-Z\:/a-z0-9_-]{1,36}$
 
 
@@ -43,6 +44,11 @@ def _base36(number: int) -> str:
         number, digit = divmod(number, 36)
         digits = _DIGITS[digit] + digits
     return digits or "0"
+
+
+def is_forced(client_id: str) -> bool:
+    """Whether an order is the exchange's own: a liquidation, a deleveraging, or the end of a contract (protocol §6.3)."""
+    return client_id.startswith(_FORCED)
 
 
 def is_ours(client_id: str) -> bool:

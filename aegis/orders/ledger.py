@@ -31,7 +31,8 @@ class Ledger:
     orders: dict[str, Order] = attrs.Factory(dict)
     portfolio: Portfolio = attrs.Factory(Portfolio)
     foreign: set[str] = attrs.field(factory=set, eq=False)
-    """Symbols with a position that was adopted and that our own orders cannot have made: nobody but its maker knows its stop."""
+    """Symbols with a position that no order of ours has opened, adopted or made while we listened: nobody but its maker knows its
+    stop."""
     _open: dict[str, Order] = attrs.field(factory=dict, init=False, eq=False)
     """Those that may still fill: asked for each second, beside all that there ever were."""
 
@@ -74,8 +75,14 @@ class Ledger:
         before = self.portfolio.position(trade.symbol).quantity
         if not self.portfolio.book(trade):
             return False
-        if before * self.portfolio.position(trade.symbol).quantity <= 0:
-            self.foreign.discard(trade.symbol)  # it is closed, or turned: what is there now is ours
+        after = self.portfolio.position(trade.symbol).quantity
+        if (
+            before * after <= 0
+        ):  # it is opened, closed or turned: what is there now is of this order
+            if after and trade.client_id not in self.orders:
+                self.foreign.add(trade.symbol)
+            else:
+                self.foreign.discard(trade.symbol)
         order = self.orders.get(trade.client_id)
         if order is not None:
             self._put(order.traded(trade))

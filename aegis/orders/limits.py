@@ -81,6 +81,8 @@ class Wish:
     data_age_us: int
     target_price: Decimal | None = None
     strategy: str = ""
+    closes: Side | None = None
+    """With no side: which position is to be given up; None for whatever is held."""
 
 
 def judge(
@@ -104,6 +106,8 @@ def _judge_exit(
     held = exposure.position(wish.symbol)
     if held == 0:
         return Refusal(Reason.NOTHING_TO_CLOSE, f"{wish.symbol} is flat")
+    if wish.closes is not None and held * wish.closes.sign < 0:  # it was reversed meanwhile
+        return Refusal(Reason.NOTHING_TO_CLOSE, f"it is {plain_side(held)} {wish.symbol} by now")
     return _closing_ticket(wish, instrument, held, (*checks, "reduces"))
 
 

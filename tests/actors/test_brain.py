@@ -10,10 +10,12 @@ from decimal import Decimal
 import attrs
 import numpy as np
 import numpy.typing as npt
+import pytest
 import trio
 from trio.testing import MockClock
 
-from aegis.actors.brain import Brain, BrainReport
+from aegis.actors.brain import Brain
+from aegis.actors.brain_report import BrainReport
 from aegis.kernel import ActorRef
 from aegis.kernel.kit import Kit, Probe, open_kit
 from aegis.market.analysis import Analysis
@@ -166,6 +168,17 @@ async def test_brain_watches_the_stop_of_a_position(mock_clock: MockClock) -> No
         await stage.tell(opened(Side.BUY, "99"))
         await stage.feed(quote(98.0, 98.1))
         assert stage.gate.expect(Signal).side is None
+
+
+@pytest.mark.parametrize(("side", "stop"), [(Side.BUY, "99"), (Side.SELL, "98")])
+async def test_brain_says_which_position_an_exit_is_about(
+    mock_clock: MockClock, side: Side, stop: str
+) -> None:
+    """By the time that it is judged another one may be held."""
+    async with open_stage() as stage:
+        await stage.tell(opened(side, stop))
+        await stage.feed(quote(98.5, 98.6))
+        assert stage.gate.expect(Signal).closes is side
 
 
 async def test_brain_lives_with_a_stop_that_nothing_can_reach(mock_clock: MockClock) -> None:

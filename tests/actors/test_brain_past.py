@@ -15,7 +15,8 @@ import pytest
 import structlog.testing
 import trio
 
-from aegis.actors.brain import Brain, BrainReport
+from aegis.actors.brain import Brain
+from aegis.actors.brain_report import BrainReport
 from aegis.actors.delivery import ask_again
 from aegis.actors.feed import FeedReport
 from aegis.actors.historian import Historian, HistorianReport

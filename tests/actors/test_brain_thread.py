@@ -15,7 +15,8 @@ import pytest
 import trio
 
 from aegis.actors import brain_thread
-from aegis.actors.brain import Brain, BrainReport
+from aegis.actors.brain import Brain
+from aegis.actors.brain_report import BrainReport
 from aegis.actors.brain_thread import BrainThread
 from aegis.kernel import Actor, ActorRef, Level, Priority, on, open_system
 from aegis.kernel.bus import Bus

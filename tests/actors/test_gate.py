@@ -5,13 +5,22 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 import trio
-from order_desk import BTC, open_desk, signal_of
+from order_desk import BTC, open_desk, signal_of, trade_of
 from trio.testing import MockClock
 
 from aegis.actors.gate import Gate
 from aegis.kernel.kit import open_kit
-from aegis.messages import Approved, ClosePositions, Halt, RecordNow
+from aegis.messages import (
+    Approved,
+    ClosePositions,
+    Halt,
+    Pause,
+    RecordNow,
+    Resume,
+    Updated,
+)
 from aegis.orders.ids import ClientIds
 from aegis.orders.instrument import Side
 from aegis.orders.ledger import Ledger
@@ -19,6 +28,7 @@ from aegis.orders.limits import Limits
 from aegis.orders.order import Order
 from aegis.store import recovery
 from aegis.store.journal import read_rows
+from aegis.venue.port import OrderUpdate
 
 
 async def test_intent_is_on_its_way_to_the_disk_when_the_executor_hears_of_the_order(
@@ -52,6 +62,59 @@ async def test_gate_halted_lets_exits_pass_only(mock_clock: MockClock, tmp_path:
         assert (await desk.verdicts()).refusals == {"halted": 1}
         await desk.propose(3, None)
         assert desk.venue.placed[-1][1].reduce_only
+
+
+async def test_gate_paused_lets_exits_pass_only_until_it_goes_on(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """What is in doubt is not opened; what is held can be closed; and a halt outlives the doubt."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        desk.gate.tell(Pause("test"))
+        await desk.propose()
+        assert (await desk.verdicts()).refusals == {"not_ready": 1}
+        desk.gate.tell(Resume())
+        await desk.propose(2)
+        await desk.fill(0)
+        desk.gate.tell(Pause("test"))
+        await desk.propose(3, None)
+        assert desk.venue.placed[-1][1].reduce_only
+        for order in (Halt("test"), Resume()):
+            desk.gate.tell(order)
+        await desk.propose(4)
+        assert (await desk.verdicts()).refusals == {"not_ready": 1, "halted": 1}
+
+
+async def test_an_exit_closes_the_position_that_it_is_about(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """The stop of a long may be hit while the order that reverses it fills: the fresh short is none of its business."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        await desk.propose()
+        await desk.fill(0)
+        await desk.propose(2, Side.SELL, price=49_100.0, stop=50_500.0)
+        await desk.fill(1, str(desk.venue.placed[1][1].quantity), trade_id=2)
+        for number, closes in ((3, Side.BUY), (4, Side.SELL)):
+            await desk.propose(number, None, price=49_000.0, stop=49_000.0, closes=closes)
+        assert (await desk.verdicts()).refusals == {"nothing_to_close": 1}
+        assert [ticket.signal_id for _, ticket in desk.venue.placed] == [1, 2, 4]
+
+
+@pytest.mark.parametrize("name", ["autoclose-1616", "adl_autoclose", "settlement_autoclose-16"])
+async def test_nothing_is_opened_where_the_exchange_has_closed_a_position(
+    mock_clock: MockClock, tmp_path: Path, name: str
+) -> None:
+    """A liquidation is no moment to try again; the other symbols are none of its business, and exits pass."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        await desk.propose()
+        await desk.fill(0)
+        trade = trade_of(name, Side.SELL, "0.010", 99)
+        update = OrderUpdate(name, "BTCUSDT", 9, None, trade.quantity, trade, 0)
+        desk.executor.tell(Updated(update))
+        await desk.kit.settle()
+        await desk.propose(2, Side.SELL)
+        assert (await desk.verdicts()).refusals == {"halted": 1}
+        await desk.propose(3, None)
+        assert desk.venue.placed[-1][1].quantity == Decimal("0.010")
 
 
 async def test_gate_lets_a_newer_signal_take_the_place_of_one_that_waits(

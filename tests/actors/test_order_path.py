@@ -115,6 +115,28 @@ async def test_exit_is_sent_however_long_its_intent_took(
         assert (await desk.report()).withdrawn == 0
 
 
+async def test_no_stop_of_ours_guards_what_somebody_else_opened(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """After our own long is closed its owner buys by hand, below our old stop: that is not sold with the next tick."""
+    path = tmp_path / "j.db"
+    async with open_desk(path) as desk:
+        await desk.propose()
+        await desk.fill(0)
+        await desk.propose(2, side=None)
+        await desk.fill(1, trade_id=2)
+        desk.executor.tell(filled_elsewhere())
+        await desk.kit.settle()
+        told = [desk.follower.expect(OrderChanged) for _ in range(5)]
+        assert [change.stop_price for change in told if change.position.quantity] == [
+            Decimal(49_000),
+            Decimal(49_000),
+            None,
+        ]
+        await desk.kit.advance(0.1)
+    assert recovery.fold(read_rows(path)).foreign == {"BTCUSDT"}
+
+
 async def test_order_of_somebody_else_moves_the_position(
     mock_clock: MockClock, tmp_path: Path
 ) -> None:

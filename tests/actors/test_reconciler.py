@@ -12,7 +12,7 @@ from trio.testing import MockClock
 
 from aegis.actors.reconciler import Reconciliation
 from aegis.kernel import ActorRef
-from aegis.messages import Fingerprint, Reconcile
+from aegis.messages import Fingerprint, Reconcile, StreamBack
 from aegis.orders.instrument import Side
 from aegis.orders.ledger import Ledger
 from aegis.orders.payment import Payment
@@ -105,6 +105,43 @@ async def test_wallets_that_differ_by_what_is_under_way_are_asked_nothing_about(
         desk.venue.shows = [AccountView(Decimal(cents + 1), {}) for cents in range(8)]
         assert not (await compare(desk, reconciler)).agreed
         assert desk.venue.asked_payments == []
+
+
+async def test_nothing_is_reversed_that_was_closed_while_nobody_listened(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """A liquidation in a gap of the stream: a short in its place would be twice as large, and nobody would know."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        await desk.reconciler()
+        await desk.propose()
+        await desk.fill(0)
+        desk.venue.shown = AccountView(Decimal(9_900), {})
+        desk.executor.tell(StreamBack())
+        await desk.kit.settle()
+        await desk.propose(2, Side.SELL)
+        assert (await desk.verdicts()).refusals == {"not_ready": 1}
+        await desk.kit.advance(10.0)
+        await desk.propose(3, Side.SELL)
+        assert (await desk.verdicts()).refusals == {"not_ready": 1, "halted": 1}
+        assert len(desk.venue.placed) == 1
+
+
+async def test_entries_go_on_once_both_sides_agree_after_a_gap(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """However long the exchange cannot be asked; and one that is started anew looks at once where the stream stands."""
+    async with open_desk(tmp_path / "j.db") as desk:
+        desk.executor.tell(StreamBack())
+        desk.venue.reachable = False
+        desk.venue.shown = AccountView(Decimal(0), {})
+        await desk.reconciler()
+        await desk.kit.advance(25.0)
+        await desk.propose()
+        assert (await desk.verdicts()).refusals == {"not_ready": 1}
+        desk.venue.reachable = True
+        await desk.kit.advance(12.0)
+        await desk.propose(2)
+        assert (await desk.verdicts()).approved == 1
 
 
 async def test_reconciler_learns_nothing_from_a_look_without_an_answer(

@@ -169,6 +169,17 @@ async def test_strategist_sends_what_the_strategy_wants(mock_clock: MockClock) -
         assert (report.name, report.bars, report.proposed) == ("scripted", 3, 2)
 
 
+@pytest.mark.parametrize(("held", "closes"), [("1", Side.BUY), ("-1", Side.SELL), ("0", None)])
+async def test_strategist_says_which_position_an_exit_is_about(
+    mock_clock: MockClock, held: str, closes: Side | None
+) -> None:
+    """The one that the strategy saw: by the time that it is judged another one may be held."""
+    async with open_stage() as stage:
+        await stage.tell(opened("A", held))
+        await stage.close(102.0)
+        assert stage.gate.expect(Signal).closes is closes
+
+
 async def test_strategist_tells_the_bus(mock_clock: MockClock) -> None:
     """Whoever listens to signals hears those of a strategy as well."""
     async with open_stage() as stage:

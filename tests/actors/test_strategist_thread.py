@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import trio
 
-from aegis.actors.brain import Brain, BrainReport
+from aegis.actors.brain import Brain
+from aegis.actors.brain_report import BrainReport
 from aegis.actors.delivery import ask_again
 from aegis.actors.strategist import StrategistReport, start_strategists
 from aegis.kernel import Actor, on, open_system

@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pytest
 import trio
 
-from aegis.actors.brain import Brain, BrainReport
+from aegis.actors.brain import Brain
+from aegis.actors.brain_report import BrainReport
 from aegis.errors import Unavailable
 from aegis.kernel import Priority, open_system
 from aegis.kernel.dispatcher import Dispatcher

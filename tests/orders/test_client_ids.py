@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis.orders.ids import ClientIds, is_ours
+from aegis.orders.ids import ClientIds, is_forced, is_ours
 
 runs = st.tuples(st.integers(1, 10**6), st.integers(0, 4 * 10**12))
 
@@ -29,3 +30,21 @@ def test_ids_are_what_the_exchange_takes(run: tuple[int, int]) -> None:
     made = [ids.next() for _ in range(3)]
     assert [int(each.rpartition("-")[2]) for each in made] == [1, 2, 3]
     assert all(re.fullmatch(r"[\.A-Z:/a-z0-9_-]{1,36}", each) and is_ours(each) for each in made)
+
+
+@pytest.mark.parametrize(
+    ("client_id", "is_the_exchanges"),
+    [
+        ("autoclose-1616", True),
+        ("adl_autoclose", True),
+        ("settlement_autoclose-16", True),
+        ("aegis-t5w2-1-7", False),
+        ("web_autoclose-1", False),
+        ("", False),
+    ],
+)
+def test_orders_of_the_exchange_itself_are_known_by_their_names(
+    client_id: str, is_the_exchanges: bool
+) -> None:
+    """Liquidation, deleveraging, and the end of a contract; nobody else is given such a name."""
+    assert is_forced(client_id) is is_the_exchanges

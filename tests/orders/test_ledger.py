@@ -64,14 +64,43 @@ def test_a_position_that_no_order_of_ours_can_have_made_is_foreign(
 
 
 def test_a_foreign_position_stays_so_at_the_next_start_and_until_it_is_closed() -> None:
-    """That it was adopted before makes it nobody's order; what comes after its end is ours."""
-    ledger = Ledger()
+    """That it was adopted before makes it nobody's order; what our own order makes after its end is ours."""
+    ledger = ledger_of((BUY, "0.01", "0"))
     adopt(ledger, "0.02")
     adopt(ledger, "0.02")
     assert ledger.foreign == {"BTCUSDT"}
-    for number, (side, quantity) in enumerate(((SELL, "0.01"), (SELL, "0.01"), (BUY, "0.01")), 1):
-        ledger.traded(later(trade(number, "", side, quantity)))
+    by_hand = ((SELL, "0.01", ""), (SELL, "0.01", ""), (BUY, "0.01", "aegis-1-1"))
+    for number, (side, quantity, client_id) in enumerate(by_hand, 1):
+        ledger.traded(later(trade(number, client_id, side, quantity)))
         assert ledger.foreign == ({"BTCUSDT"} if number == 1 else set())
+
+
+@pytest.mark.parametrize(
+    ("trades", "is_foreign"),
+    [
+        ([("web", BUY, "0.02")], True),  # opened
+        ([("ours", BUY, "0.02"), ("web", BUY, "0.01")], False),
+        ([("ours", BUY, "0.02"), ("web", SELL, "0.02")], False),  # closed
+        ([("ours", BUY, "0.02"), ("web", SELL, "0.02"), ("web", BUY, "0.02")], True),
+        ([("ours", BUY, "0.02"), ("web", SELL, "0.05")], True),  # turned
+        ([("web", SELL, "0.01"), ("ours", BUY, "0.02")], False),  # turned by ours
+        ([("web", SELL, "0.03"), ("ours", BUY, "0.02")], True),
+    ],
+)
+def test_a_position_that_somebody_else_opens_while_we_run_is_foreign(
+    trades: list[tuple[str, Side, str]], is_foreign: bool
+) -> None:
+    """As one that is found at the start, and it is so after a restart as well: no stop of ours was meant for it."""
+    ledger = ledger_of((BUY, "0.02", "0"))
+    for number, (whose, side, quantity) in enumerate(trades, 1):
+        client_id = "aegis-1-1" if whose == "ours" else "web_1"
+        ledger.traded(trade(number, client_id, side, quantity))
+    foreign = {"BTCUSDT"} if is_foreign else set()
+    assert ledger.foreign == foreign
+    ledger.happened("aegis-1-1", Happening.CANCELLED)
+    held = ledger.portfolio.open_positions()
+    ledger.adopt(Decimal(1000), held, at_ms=2)
+    assert ledger.foreign == foreign
 
 
 def later(made: Trade) -> Trade:

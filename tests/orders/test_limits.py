@@ -87,6 +87,9 @@ def test_limits_turn_an_opposite_position_with_one_order() -> None:
         (LONG, None, {"gross_notional_max": Decimal(999)}, Reason.MAX_GROSS),
         (EXIT, None, {}, Reason.NOTHING_TO_CLOSE),
         (EXIT, holding("0.0005"), {}, Reason.DUST),
+        # It was reversed while the exit was on its way: what is held now has a stop of its own.
+        (attrs.evolve(EXIT, closes=Side.BUY), holding("-0.02"), {}, Reason.NOTHING_TO_CLOSE),
+        (attrs.evolve(EXIT, closes=Side.SELL), holding("0.02"), {}, Reason.NOTHING_TO_CLOSE),
     ],
 )
 def test_limits_refuse_with_the_reason(
