@@ -88,8 +88,8 @@ async def start(system: System, parts: Parts) -> Cast:
     )
     await scribe.send(Record(opening))
     parts.ledger.adopt(account.wallet, account.positions, at_ms, paid)
-    for symbol in sorted(parts.ledger.foreign):
-        _log.warning("position_not_guarded", symbol=symbol, why="no order of this journal made it")
+    for symbol, why in parts.ledger.unguarded(config.symbols).items():
+        _log.warning("position_not_guarded", symbol=symbol, why=why)
     backoff = Backoff(seeded_random("user stream"))
     listen = partial(listen_to_account, parts.streams_url, rest.open_listen_key, backoff)
     executor = await _spawn(

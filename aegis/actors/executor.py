@@ -89,7 +89,7 @@ class Executor(Actor):
         self._bus = bus or Bus()
         self._intents = Intents()
         self._followers: list[ActorRef] = []
-        self._stream_followers: list[ActorRef] = []
+        self._stream_followers: dict[ActorRef, None] = {}
         self._flights: dict[str, Flight] = {}
         self._protection = Protection.of_orders(ledger.orders.values())
         self._counts = dict.fromkeys(
@@ -214,18 +214,29 @@ class Executor(Actor):
     async def take_found(self, found: Found) -> None:
         """Apply what the exchange shows of an order."""
         flight = self._flight(found.client_id)
-        flight.asking, flight.missing_since_ns = False, None
+        flight.asking = False
         for trade in found.trades:
             if self._trade(trade):
                 self._hearing.found(trade.event_ms, self._venue.exchange_ms())
-        if self._ledger.orders[found.client_id].filled < found.filled:
-            self._resolve_later(found.client_id, within_s=2 * ASK_S)  # what it did is not shown yet
+        order = self._ledger.orders[found.client_id]
+        if order.filled < found.filled:
+            self._await_trades(found, order)
             return
+        flight.missing_since_ns = None
         self._happen(found.client_id, found.happening, "asked")
         if self._ledger.orders[found.client_id].state is OrderState.UNKNOWN:
             self._resolve_later(found.client_id)
         else:
             flight.rest_s(self.ctx.clock.monotonic_ns())
+
+    def _await_trades(self, found: Found, order: Order) -> None:
+        """What it did is not shown yet. Of an old order it never will be: that must not keep its symbol from being left."""
+        is_over = found.happening is not Happening.ACCEPTED or found.filled >= order.quantity
+        if is_over and self._flight(found.client_id).has_vanished(self.ctx.clock.monotonic_ns()):
+            _log.error("executions_not_shown", order=found.client_id, filled=str(found.filled))
+            self._happen(found.client_id, Happening.EXPIRED, "over, and its executions not shown")
+        else:
+            self._resolve_later(found.client_id, within_s=2 * ASK_S)
 
     @on(NotFound)
     async def take_not_found(self, missing: NotFound) -> None:
@@ -247,8 +258,7 @@ class Executor(Actor):
     @on(FollowStream)
     async def follow_stream(self, request: FollowStream) -> None:
         """Tell one actor more, as often as it is started again, of each moment from which on all is heard."""
-        if request.ref not in self._stream_followers:
-            self._stream_followers.append(request.ref)
+        self._stream_followers[request.ref] = None
         if self._hearing.stands:
             deliver(request.ref, StreamStands())
 

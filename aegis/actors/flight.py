@@ -32,7 +32,7 @@ class Flight:
     """Exchange time after which a request that was not seen can no longer be executed."""
     asking: bool = False
     missing_since_ns: int | None = None
-    """Since when the exchange shows nothing of it; None while it does."""
+    """Since when the exchange shows nothing of it, or not what it did; None while it does."""
     _next_s: float = ASK_S
     _rests_until_ns: int = 0
 
@@ -49,7 +49,7 @@ class Flight:
         return wait_s
 
     def has_vanished(self, now_ns: int) -> bool:
-        """It was not found once more; whether that has been so for long enough."""
+        """It, or what it did, was not found once more; whether that has been so for long enough."""
         if self.missing_since_ns is None:
             self.missing_since_ns = now_ns
         return now_ns - self.missing_since_ns >= VANISHED_NS

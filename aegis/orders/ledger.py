@@ -7,7 +7,7 @@ after a restart is the state before it, and `fingerprint` shows whether two ledg
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from decimal import Decimal
 
 import attrs
@@ -57,6 +57,14 @@ class Ledger:
         ours = ZERO if symbol in self.foreign else max(booked, ZERO)
         orders = (each for each in self.open_orders() if (each.symbol, each.side) == (symbol, side))
         return ours + sum((each.remaining for each in orders), ZERO)
+
+    def unguarded(self, symbols: Container[str]) -> dict[str, str]:
+        """What is held and nobody watches in a run of these symbols, and why: neither a stop nor the end of the run closes it."""
+        foreign = dict.fromkeys(self.foreign, "no order of this journal made it")
+        held = self.portfolio.open_positions()
+        strange = (symbol for symbol in held if symbol not in symbols)
+        why = dict.fromkeys(strange, "it is none of the run's symbols")
+        return dict(sorted((foreign | why).items()))
 
     def intend(self, order: Order) -> None:
         """Add an order that is about to be sent."""

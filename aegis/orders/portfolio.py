@@ -15,9 +15,11 @@ from aegis.errors import check
 from aegis.orders.order import Trade
 from aegis.orders.payment import LATE_MS, Payment
 
-__all__ = ["Portfolio", "Position"]
+__all__ = ["WALLET_ASSET", "Portfolio", "Position"]
 
 ZERO = Decimal(0)
+WALLET_ASSET = "USDT"
+"""The one asset whose balance is kept: margin and profit of all that is traded."""
 
 
 @attrs.frozen
@@ -47,16 +49,22 @@ class Position:
         return self.quantity * (mark - self.entry_price)
 
 
+def is_kept(symbol: str) -> bool:
+    """Whether a contract's profit is in the asset of the wallet: by its name, less the day on which it may expire."""
+    return symbol.partition("_")[0].endswith(WALLET_ASSET)
+
+
 @attrs.define
 class Portfolio:
     """Positions, realised profit, fees and payments: mutable, but only by `book` and `pay`, and the same one is booked once."""
 
     wallet: Decimal = ZERO
-    """The balance before unrealised profit."""
+    """The balance before unrealised profit, of the one asset that is kept."""
     realised: Decimal = ZERO
+    """In that asset: a stranger's contract of another one moves its position here, and no money."""
     fees: Decimal = ZERO
     other_fees: dict[str, Decimal] = attrs.Factory(dict)
-    """Those that were paid in another asset than the symbol's quote (BNB, for the discount), by asset: from another wallet."""
+    """Those that were paid in another asset (BNB, for the discount), by asset: from another wallet."""
     paid: Decimal = ZERO
     """What came without a trade, less what went: funding, transfers."""
     positions: dict[str, Position] = attrs.Factory(dict)
@@ -80,9 +88,10 @@ class Portfolio:
         before = self.position(trade.symbol)
         after, realised = before.after(trade.signed_quantity, trade.price)
         self.positions[trade.symbol] = after
-        self.realised += realised
-        self.wallet += realised
-        if trade.symbol.endswith(trade.fee_asset):
+        if is_kept(trade.symbol):
+            self.realised += realised
+            self.wallet += realised
+        if trade.fee_asset == WALLET_ASSET:
             self.fees += trade.fee
             self.wallet -= trade.fee
         else:

@@ -22,6 +22,7 @@ from aegis.kernel.clock import Clock
 from aegis.orders.instrument import Instrument, plain
 from aegis.orders.order import Ticket, Trade
 from aegis.orders.payment import Payment
+from aegis.orders.portfolio import WALLET_ASSET
 from aegis.venue import binance_rows, outcome
 from aegis.venue.klines import KLINES_MAX, interval_name, kline_bars, kline_weight
 from aegis.venue.order_wire import OrderWire
@@ -130,16 +131,19 @@ class BinanceRest:
             "newOrderRespType": "ACK",
             "selfTradePreventionMode": "EXPIRE_MAKER",
         }
-        cutoff_ms = self.cutoff_ms()
-        if not self._take_orders(urgent=ticket.reduce_only):
+        now_ms, now_ns, cutoff_ms = self.exchange_ms(), self._clock.monotonic_ns(), self.cutoff_ms()
+        if not self._take_orders(now_ms, urgent=ticket.reduce_only):
             throttled = outcome.Unavailable("our own order throttle is empty")
-            return Placed(throttled, self._clock.monotonic_ns(), cutoff_ms)
+            return Placed(throttled, now_ns, cutoff_ms)
         placed, sent_ns = await self._mutate("POST", f"/fapi/v1/order?{self._sign(params)}")
-        return Placed(placed, sent_ns, cutoff_ms)
+        if sent_ns is None:
+            # An exit is tried again and again: tries that never left must not stand in the way of the one that can.
+            for throttle in self._orders:
+                throttle.give_back(now_ms)
+        return Placed(placed, now_ns if sent_ns is None else sent_ns, cutoff_ms)
 
-    def _take_orders(self, *, urgent: bool) -> bool:
+    def _take_orders(self, now_ms: int, *, urgent: bool) -> bool:
         """Take one order of each limit, or none of any."""
-        now_ms = self.exchange_ms()
         if not all(throttle.has(now_ms, urgent=urgent) for throttle in self._orders):
             return False
         return all(throttle.take(now_ms, urgent=urgent) for throttle in self._orders)
@@ -210,6 +214,9 @@ class BinanceRest:
         wanted = list(symbols)
         if missing := [symbol for symbol in wanted if symbol not in rows]:
             raise Refused(f"not traded at {self._http.base_url}: {', '.join(missing)}")
+        margins = {symbol: rows[symbol].get("marginAsset", WALLET_ASSET) for symbol in wanted}
+        if others := [f"{s} in {m}" for s, m in margins.items() if m != WALLET_ASSET]:
+            raise Refused(f"only {WALLET_ASSET} is kept as margin, not {', '.join(others)}")
         return {symbol: Instrument.from_exchange_info(rows[symbol]) for symbol in wanted}
 
     async def klines(self, symbol: str, interval_ms: int, limit: int) -> NDArray[np.void]:
@@ -240,15 +247,15 @@ class BinanceRest:
         timed = {**params, "recvWindow": RECV_WINDOW_MS, "timestamp": self.exchange_ms()}
         return self._credentials.signed(timed)
 
-    async def _mutate(self, method: str, target: str) -> tuple[outcome.Outcome, int]:
-        """A request that changes something: every way to fail is an outcome. Beside it, when the request left."""
-        asked_ns = self._clock.monotonic_ns()
+    async def _mutate(self, method: str, target: str) -> tuple[outcome.Outcome, int | None]:
+        """A request that changes something: every way to fail is an outcome. Beside it, when the request left; None if it did not."""
         if self._silence.lasts(self.exchange_ms()):
-            return outcome.Unavailable(self._why_silent()), asked_ns
+            return outcome.Unavailable(self._why_silent()), None
+        asked_ns = self._clock.monotonic_ns()
         try:
             reply = await self._wire.request(method, target)
         except Unavailable as why:
-            return outcome.Unavailable(str(why)), asked_ns
+            return outcome.Unavailable(str(why)), None
         except Unknown as why:
             return outcome.Unknown(str(why)), asked_ns
         answer = outcome.classify(reply.status, reply.body)

@@ -14,7 +14,7 @@ import msgspec
 from aegis.orders.instrument import Side
 from aegis.orders.order import Trade
 from aegis.orders.payment import Payment
-from aegis.orders.portfolio import Position
+from aegis.orders.portfolio import WALLET_ASSET, Position
 from aegis.orders.states import Happening
 from aegis.venue.port import AccountView, OrderView
 
@@ -24,7 +24,6 @@ INCOMES_MAX: Final = 1000
 """Rows of one answer to `income`."""
 _OF_TRADES: Final = frozenset({"REALIZED_PNL", "COMMISSION"})
 """What trades tell of themselves."""
-_WALLET: Final = "USDT"
 
 _STATUSES: Final = {
     "NEW": Happening.ACCEPTED,
@@ -136,7 +135,7 @@ def account_view(account: bytes, positions: bytes) -> AccountView:
     rows = _position_rows(positions)
     assets = _account_row(account).assets
     return AccountView(
-        sum((row.wallet_balance for row in assets if row.asset == _WALLET), Decimal(0)),
+        sum((row.wallet_balance for row in assets if row.asset == WALLET_ASSET), Decimal(0)),
         {
             row.symbol: Position(row.position_amt, row.entry_price)
             for row in rows
@@ -158,7 +157,7 @@ def obstacle(config: bytes) -> str:
 def incomes(body: bytes) -> tuple[list[Payment], int, int]:
     """The payments among the rows of `income`, which tells of trades as well; how many rows there are, and the last one's time."""
     rows = _income_rows(body)
-    paid = [row for row in rows if row.income_type not in _OF_TRADES and row.asset == _WALLET]
+    paid = [row for row in rows if row.income_type not in _OF_TRADES and row.asset == WALLET_ASSET]
     if not all(row.income.is_finite() for row in paid):
         raise ValueError("an amount that is none")
     payments = [

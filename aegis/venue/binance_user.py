@@ -13,7 +13,7 @@ import msgspec
 from aegis.errors import Refused
 from aegis.orders.instrument import Side
 from aegis.orders.order import Trade
-from aegis.orders.portfolio import Position
+from aegis.orders.portfolio import WALLET_ASSET, Position
 from aegis.orders.states import Happening
 from aegis.venue.port import AccountView, OrderUpdate
 
@@ -35,12 +35,13 @@ class _OrderFields(msgspec.Struct):
     T: int
     t: int
     n: Decimal = Decimal(0)
-    N: str = "USDT"
+    N: str = WALLET_ASSET
 
 
 class _OrderTradeUpdate(msgspec.Struct, tag_field="e", tag="ORDER_TRADE_UPDATE"):
     E: int
     o: _OrderFields
+    st: int = 1  # 1: margined in USD, 2: in the coin
 
 
 class _BalanceFields(msgspec.Struct):
@@ -90,6 +91,8 @@ _event: Final = msgspec.json.Decoder(_Event).decode
 _user: Final = msgspec.json.Decoder(_UserEvent, strict=False).decode
 _UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
 """ValueError: bad UTF-8, an unheard-of side. RecursionError: deeper than any answer, even in a field that is skipped."""
+_COIN_MARGINED: Final = 2
+"""Contracts of the other half of the exchange: the account that we see holds none."""
 _KNOWN: Final = frozenset({"ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE", "listenKeyExpired"})
 
 
@@ -107,7 +110,7 @@ def decode_user(frame: bytes | str) -> OrderUpdate | AccountView | ListenKeyExpi
             return None
         update = _user(body)
         if isinstance(update, _OrderTradeUpdate):
-            return _order_update(update)
+            return None if update.st == _COIN_MARGINED else _order_update(update)
     except _UNREADABLE as why:
         raise Refused(f"a user event cannot be read: {why}") from None
     return _account_update(update) if isinstance(update, _AccountUpdate) else update
@@ -140,7 +143,7 @@ def _order_update(update: _OrderTradeUpdate) -> OrderUpdate:
 
 
 def _account_update(update: _AccountUpdate) -> AccountView | None:
-    wallet = next((row.wb for row in update.a.B if row.a == "USDT"), None)
+    wallet = next((row.wb for row in update.a.B if row.a == WALLET_ASSET), None)
     if wallet is None:
         return None
     return AccountView(

@@ -1,7 +1,8 @@
 """Silence: for how long the exchange wants to hear nothing of us.
 
 Who goes on asking after a 429 is banned by address (418), from two minutes to three days; and who goes on after that is
-banned for longer (protocol §7.2). So a 429 or a 418 ends every request until its time is over; the streams stay up.
+banned for longer (protocol §7.2). A 403 is the word of a firewall, which stops an address for minutes. So each of the three ends
+every request until its time is over; the streams stay up.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from aegis.venue.outcome import Outcome, Unavailable
 
 __all__ = ["Silence"]
 
+_FORBIDDEN: Final = 403
 _BANNED: Final = 418
 _LIMITED: Final = 429
 _BAN_MS: Final = 120_000
 """The shortest ban: for one that names no end."""
-_PAUSE_MS: Final = 10_000
-"""After a 429 without a word on when to come back. A minute's weight comes back a sixth at a time."""
+_PAUSES_MS: Final = {_FORBIDDEN: 60_000, _BANNED: _BAN_MS, _LIMITED: 10_000}
+"""For answers without a word on when to come back. A minute's weight comes back a sixth at a time; that of a firewall is
+nowhere written down, and who asks once a minute does not feed it."""
 
 
 @attrs.define
@@ -44,9 +47,9 @@ class Silence:
             answer: what `outcome.classify` made of the body; it may name the end of a ban.
             now_ms: the exchange's time.
         """
-        if status not in {_BANNED, _LIMITED}:
+        if status not in _PAUSES_MS:
             return
-        pause_ms = _BAN_MS if status == _BANNED else _PAUSE_MS
+        pause_ms = _PAUSES_MS[status]
         seconds = headers.get("retry-after", "").strip()
         if seconds.isascii() and seconds.isdigit():
             pause_ms = 1000 * int(seconds)

@@ -47,6 +47,15 @@ class Throttle:
         self._used += units
         return True
 
+    def give_back(self, taken_ms: int, units: int = 1) -> None:
+        """Units that were taken at a moment were not used."""
+        if (
+            taken_ms,
+            units,
+        ) in self._taken:  # otherwise they are back already, by the time that has passed
+            self._taken.remove((taken_ms, units))
+            self._used -= units
+
     def correct(self, now_ms: int, used: int) -> None:
         """Follow the exchange's own count where it says that more was used than we believe."""
         beyond = used - self._used_at(now_ms)

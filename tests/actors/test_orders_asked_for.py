@@ -216,6 +216,38 @@ async def test_order_over_with_a_missing_fill_is_asked_for(
         assert (report.open_orders, report.positions["BTCUSDT"].quantity) == (frozenset(), part)
 
 
+async def test_order_that_is_over_and_whose_fills_are_shown_nowhere_does_not_keep_its_symbol(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """An order of weeks ago: the account has what it did, and the exchange lists its executions no more."""
+    ledger, quantity = Ledger(), Decimal("0.020")
+    order = Order("aegis-1-1", "BTCUSDT", Side.BUY, quantity, False, stop_price=Decimal(49_000))
+    ledger.intend(order)
+    ledger.adopt(Decimal(9_999), {"BTCUSDT": Position(quantity, Decimal(50_000))}, at_ms=1)
+    async with open_desk(tmp_path / "j.db", ledger) as desk:
+        view = OrderView("aegis-1-1", "BTCUSDT", 7, Happening.ACCEPTED, quantity)
+        desk.venue.views["aegis-1-1"] = view
+        await desk.kit.advance(50.0)
+        assert (await desk.report()).open_orders == {"aegis-1-1"}  # what is shown may lag
+        await desk.kit.advance(40.0)
+        assert (await desk.report()).open_orders == frozenset()
+        await desk.propose(2, side=None, price=48_000.0)
+        assert desk.venue.placed[-1][1].reduce_only
+
+
+async def test_order_that_rests_is_open_however_late_its_fills_are_shown(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """Part of it may be filled yet: it is watched on."""
+    ledger, part = Ledger(), Decimal("0.005")
+    ledger.intend(Order("aegis-1-1", "BTCUSDT", Side.BUY, Decimal("0.020"), reduce_only=False))
+    async with open_desk(tmp_path / "j.db", ledger) as desk:
+        view = OrderView("aegis-1-1", "BTCUSDT", 7, Happening.ACCEPTED, part)
+        desk.venue.views["aegis-1-1"] = view
+        await desk.kit.advance(300.0)
+        assert (await desk.report()).open_orders == {"aegis-1-1"}
+
+
 async def test_order_filled_before_a_restart_is_in_the_adopted_account(
     mock_clock: MockClock, tmp_path: Path
 ) -> None:

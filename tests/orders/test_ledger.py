@@ -103,6 +103,15 @@ def test_a_position_that_somebody_else_opens_while_we_run_is_foreign(
     assert ledger.foreign == foreign
 
 
+def test_what_is_held_and_watched_by_nobody_is_named() -> None:
+    """A symbol that is traded no longer may hold what our own order has made: no tick of it comes, and no end closes it."""
+    ledger = ledger_of((BUY, "0.02", "0.02"))
+    assert ledger.unguarded(("BTCUSDT",)) == {}
+    assert ledger.unguarded(("ETHUSDT",)) == {"BTCUSDT": "it is none of the run's symbols"}
+    adopt(ledger, "-0.02")
+    assert ledger.unguarded(("BTCUSDT",)) == {"BTCUSDT": "no order of this journal made it"}
+
+
 def later(made: Trade) -> Trade:
     """The same trade after the account was adopted."""
     return attrs.evolve(made, event_ms=3)

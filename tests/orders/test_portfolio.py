@@ -62,6 +62,25 @@ def test_a_fee_in_another_asset_is_not_taken_off_this_wallet() -> None:
     assert portfolio.other_fees == {"BNB": Decimal("0.00010")}
 
 
+@pytest.mark.parametrize(
+    ("symbol", "asset", "in_wallet"),
+    [("ETHUSDT", "USDT", True), ("BTCUSDT_261225", "USDT", True), ("ETHUSDC", "USDC", False)],
+)
+def test_only_what_is_margined_in_the_kept_asset_moves_the_wallet(
+    symbol: str, asset: str, *, in_wallet: bool
+) -> None:
+    """A contract of another asset, traded by hand on the same account, has a position here and its money elsewhere."""
+    portfolio = Portfolio(wallet=Decimal(1000))
+    for number, (side, price) in enumerate(((Side.BUY, 10), (Side.SELL, 12)), 1):
+        made = trade(number, side, Decimal(1), Decimal(price))
+        portfolio.book(attrs.evolve(made, symbol=symbol, fee=Decimal("0.5"), fee_asset=asset))
+    gained = Decimal(2) if in_wallet else Decimal(0)
+    fees = Decimal(1) if in_wallet else Decimal(0)
+    assert (portfolio.realised, portfolio.fees) == (gained, fees)
+    assert portfolio.wallet == 1000 + gained - fees
+    assert portfolio.other_fees == ({} if in_wallet else {"USDC": Decimal(1)})
+
+
 def test_money_that_moves_without_a_trade_is_booked_once() -> None:
     """Funding and transfers change the wallet and no profit."""
     portfolio = Portfolio()

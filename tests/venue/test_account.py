@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from aegis.errors import LockedOut
+from aegis.errors import LockedOut, Refused
 from aegis.kernel import ManualClock
 from aegis.kernel.clock import SystemClock
 from aegis.orders.instrument import Side
@@ -145,3 +145,19 @@ def test_the_wallet_is_that_of_the_asset() -> None:
     """In multi-assets mode the total is of all that is margin, in dollars."""
     account_body = b'{"totalWalletBalance":"900","assets":[{"asset":"BNB","walletBalance":"1"},{"asset":"USDT","walletBalance":"300"}]}'
     assert binance_rows.account_view(account_body, b"[]").wallet == Decimal(300)
+
+
+@pytest.mark.parametrize("symbol", ["ETHUSDT", "ETHUSDC"])
+async def test_a_contract_that_is_margined_in_another_asset_is_refused(symbol: str) -> None:
+    """Its money would come out of a wallet that nobody keeps here, and its books would never agree."""
+    options = ExchangeOptions(seed=1, symbols=(symbol,))
+    async with trio.open_nursery() as nursery:
+        server: Server = await nursery.start(partial(serve_exchange, options, wall_ms=wall_ms))
+        credentials = Credentials(options.api_key, options.api_secret)
+        async with BinanceRest(server.rest_url, credentials, SystemClock()) as rest:
+            if symbol.endswith("USDT"):
+                assert set(await rest.instruments([symbol])) == {symbol}
+            else:
+                with pytest.raises(Refused, match=f"only USDT is kept as margin, not {symbol}"):
+                    await rest.instruments([symbol])
+        nursery.cancel_scope.cancel()

@@ -71,6 +71,12 @@ def test_user_stream_passes_over_user_events_that_change_nothing() -> None:
     assert decode_user(b'{"e":"TRADE_LITE","E":1,"s":"BTCUSDT"}') is None
 
 
+def test_user_stream_passes_over_contracts_that_are_margined_in_coins() -> None:
+    """Both halves of the exchange share a stream: ten contracts of 100 dollars are no ten coins."""
+    assert isinstance(decode_user(FILL.replace(b'"E":', b'"st":1,"E":', 1)), OrderUpdate)
+    assert decode_user(FILL.replace(b'"E":', b'"st":2,"E":', 1)) is None
+
+
 def test_user_stream_reads_the_recorded_user_events() -> None:
     """Every recorded user-data event of the reference set can be read."""
     folder = PAYLOADS / "QuantConnect+Lean.Brokerages.Binance"

@@ -14,7 +14,7 @@ def test_orders_keep_to_the_limits_of_ten_seconds_and_of_a_minute() -> None:
     left_ms = []
     for at_ms in range(0, 130_000, 20):
         clock.move_to(at_ms * 1_000_000)
-        if rest._take_orders(urgent=at_ms % 3 == 0):
+        if rest._take_orders(rest.exchange_ms(), urgent=at_ms % 3 == 0):
             left_ms.append(at_ms)
     for limit, window_ms in ((300, 10_000), (1_200, 60_000)):
         for begin_ms in left_ms:

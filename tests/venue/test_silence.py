@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from aegis.errors import Unavailable
-from aegis.kernel.clock import SystemClock
+from aegis.kernel.clock import Clock, ManualClock, SystemClock
 from aegis.orders.instrument import Side
 from aegis.orders.order import Ticket
 from aegis.venue import outcome
@@ -43,6 +43,7 @@ TICKET = Ticket(
     [
         (200, {}, b"{}", 0),
         (400, {"retry-after": "5"}, b'{"code":-1102,"msg":""}', 0),
+        (403, {}, b"<html>403 Forbidden</html>", NOW_MS + 60_000),
         (418, {}, BANNED, 1_700_000_777_000),
         (418, {"retry-after": "5"}, BANNED, 1_700_000_777_000),
         (418, {}, b"<html>", NOW_MS + 120_000),
@@ -95,18 +96,18 @@ class Exchange:
 
 
 @asynccontextmanager
-async def client_of(exchange: Exchange) -> AsyncIterator[BinanceRest]:
+async def client_of(exchange: Exchange, clock: Clock | None = None) -> AsyncIterator[BinanceRest]:
     async with trio.open_nursery() as nursery:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(trio.serve_listeners, exchange.serve, listeners)
         url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
-        async with BinanceRest(url, Credentials("key", "secret"), SystemClock()) as rest:
+        async with BinanceRest(url, Credentials("key", "secret"), clock or SystemClock()) as rest:
             yield rest
         nursery.cancel_scope.cancel()
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize("status", [418, 429])
+@pytest.mark.parametrize("status", [403, 418, 429])
 async def test_client_that_asked_too_much_asks_for_nothing_more(status: int) -> None:
     """Neither an order nor a question goes out before the silence is over: each would make the ban longer."""
     exchange = Exchange(status, TOO_MANY)
@@ -143,3 +144,31 @@ async def test_too_many_orders_leave_the_questions_open() -> None:
         with pytest.raises(Unavailable):
             await rest.open_orders()
     assert exchange.requests == [b"POST /fapi/v1/order", b"GET /fapi/v1/openOrders"]
+
+
+@pytest.mark.processes
+async def test_an_exit_that_was_tried_during_a_ban_leaves_as_soon_as_it_is_over() -> None:
+    """However often it was tried: what never left takes nothing from the pace of those that do."""
+    clock, exchange = ManualClock(), Exchange(418, TOO_MANY)
+    async with client_of(exchange, clock) as rest:
+        for number in range(1000):
+            placed = await rest.place(f"aegis-1-{number}", TICKET)
+            assert isinstance(placed.outcome, outcome.Unavailable)
+        assert len(exchange.requests) == 1
+        clock.move_to(121 * 10**9)
+        exchange.status, exchange.body = 200, b'{"orderId":7}'
+        placed = await rest.place("aegis-1-1000", TICKET)
+        assert placed.outcome == outcome.Accepted(7)
+
+
+async def test_an_exit_that_finds_nobody_takes_nothing_from_the_pace() -> None:
+    """While the exchange cannot be connected to, every try says so, and not that there were too many."""
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listeners[0].socket.getsockname()[1]
+    await listeners[0].aclose()
+    url = f"http://127.0.0.1:{port}"
+    async with BinanceRest(url, Credentials("key", "secret"), ManualClock()) as rest:
+        for number in range(300):
+            placed = await rest.place(f"aegis-1-{number}", TICKET)
+            assert isinstance(placed.outcome, outcome.Unavailable)
+            assert "throttle" not in placed.outcome.why

@@ -53,6 +53,20 @@ def test_nothing_is_taken_where_there_is_not_enough() -> None:
     assert throttle.take(0, 10)
 
 
+def test_what_was_not_used_can_be_given_back() -> None:
+    """Once, and not when its time has given it back already."""
+    throttle = Throttle(3, 1000)
+    for at_ms in (0, 10, 10):
+        assert throttle.take(at_ms)
+    throttle.give_back(10)
+    assert [throttle.take(20) for _ in range(2)] == [True, False]
+    throttle.give_back(15)  # nobody took one then
+    assert not throttle.has(20)
+    assert throttle.take(1000)  # that of 0 is back, and so may not be given back again
+    throttle.give_back(0)
+    assert not throttle.has(1000)
+
+
 def test_a_throttle_that_keeps_back_all_it_has_is_a_mistake() -> None:
     """Nobody but exits could ever leave."""
     with pytest.raises(Broken, match="less than it has"):
