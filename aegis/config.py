@@ -247,10 +247,11 @@ def _structure_bar_kind(value: Any, _: Any) -> BarKind:
     return BarKind(value)
 
 
-def _structure_names(value: Any, _: Any) -> tuple[str, ...]:
+def _structure_symbols(value: Any, _: Any) -> tuple[str, ...]:
+    """Names, in small letters or in capitals, as on the command line."""
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise TypeError(f"expected a list of strings, got {value!r}")
-    return tuple(value)
+    return tuple(name.upper() for name in value)
 
 
 def _choice(literal: Any) -> Any:
@@ -319,7 +320,7 @@ for _kind in _NAMES:
 _converter.register_structure_hook(float, _structure_float)
 _converter.register_structure_hook(Decimal, _structure_decimal)
 _converter.register_structure_hook(BarKind, _structure_bar_kind)
-_converter.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _structure_names)
+_converter.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _structure_symbols)
 _converter.register_structure_hook_func(lambda kind: kind == dict[str, Any], _structure_any_table)
 _converter.register_structure_hook_func(_is_tables, _structure_tables)
 _converter.register_structure_hook_factory(_is_literal, _choice)

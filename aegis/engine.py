@@ -9,6 +9,7 @@ with closing(Journal(path)) as journal:
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any, Final
@@ -39,6 +40,7 @@ from aegis.market.book_top import BOOK_TOP, BookTops
 from aegis.market.records import TICK
 from aegis.messages import (
     CancelOrders,
+    CatchUp,
     ClosePositions,
     Fingerprint,
     Halt,
@@ -122,6 +124,12 @@ class Engine:
         """Return once every market stream is subscribed."""
         while not (await ask_again(self._cast.feed, Report(), _ASK_S)).subscribed:
             await trio.sleep(_POLL_S)
+
+    async def caught_up(self) -> None:
+        """Return once every strategy has looked at each bar that it was told of by now, however long it takes for one."""
+        await self._ask(self._cast.brain, CatchUp(), math.inf)
+        for strategist in self._cast.strategists:
+            await ask_again(strategist, CatchUp(), math.inf)
 
     async def wind_down(self, why: str) -> EngineReport:
         """Stop trading in order: entries, resting orders, positions as configured, books compared, journal sealed.

@@ -30,6 +30,7 @@ __all__ = [
     "BarClosed",
     "BeginBars",
     "CancelOrders",
+    "CatchUp",
     "ClosePositions",
     "ClosingsReady",
     "Cooled",
@@ -283,6 +284,11 @@ class CancelOrders:
 @message(Priority.EXECUTION)
 class ClosePositions:
     """→ Gate: close every position by reduce-only orders; answered with how many are still to be closed."""
+
+
+@message(Priority.ANALYSIS)  # as BarClosed, behind which it has to stay
+class CatchUp:
+    """→ Brain: tell the Strategists of every bar that is closed by now. → Strategist: answered when it has looked at those."""
 
 
 @message(Priority.EXECUTION)

@@ -74,6 +74,7 @@ def test_config_reads_strategies(tmp_path: Path) -> None:
         ("[strategies]", "strategies: expected a list of tables, got {}"),
         ("strategies = [3]", "strategies[0]: expected a table, got 3"),
         (f"{STRATEGY}no = 1", "unknown key strategies[0].no; expected one of: class, name, "),
+        ("symbols = ['btc', 'BTC']", ": 'symbols' must be different names: 'BTC' is there twice"),
         (f"{STRATEGY}symbols = 1", "strategies[0].symbols: expected a list of strings, got 1"),
         (f"{STRATEGY}{STRATEGY}name = 1", "strategies[1].name: expected a string, got 1"),
         (f"{STRATEGY}interval_ms = 1.5", "strategies[0].interval_ms: expected a whole number"),

@@ -30,6 +30,7 @@ from aegis.market.signals import Reason, SignalKind
 from aegis.messages import (
     BarClosed,
     BeginBars,
+    CatchUp,
     ClosingsReady,
     GuardAgain,
     Halt,
@@ -335,6 +336,14 @@ class Brain(Actor):
         if not past.complete:
             orders.append(commands.break_bar(index))
         self._intake.take(np.concatenate(orders), self._strategists[index], past.taken)
+
+    @on(CatchUp)
+    async def catch_up(self, _: CatchUp) -> None:
+        """Tell of what the thread has closed by now, whatever it is at."""
+        if self._thread is not None:
+            await self._thread.pass_by()
+            while len(closings := self._thread.closings.take()):
+                self._tell_closings(closings)
 
     @on(Halt)
     async def halt(self, _: Halt) -> None:

@@ -16,7 +16,7 @@ from aegis.actors.ear import Ear
 from aegis.kernel.cores import elsewhere
 from aegis.market.analysis import Analysis
 from aegis.market.closings import CLOSING
-from aegis.market.commands import COMMAND
+from aegis.market.commands import COMMAND, nothing
 from aegis.market.conflate import CONFLATED, Conflation
 from aegis.market.records import TICK
 from aegis.market.signals import SIGNAL
@@ -126,6 +126,11 @@ class BrainThread:
         """Have commands obeyed, in order, each between two batches of ticks."""
         await self._commands.write_all(commands)
         self._reader.wake()
+
+    async def pass_by(self) -> None:
+        """Wait until the thread has come to the end of what it is at, and has handed on what came of it."""
+        await self.obey(nothing())
+        await _until_read(self._commands_in, self._commands.position)
 
     async def digest(self, commands: npt.NDArray[np.void]) -> None:
         """Have commands obeyed, and wait until the bars that they closed were taken, give or take the last one.

@@ -12,10 +12,11 @@ import structlog
 from aegis.actors.latency import Latency, LatencyReport
 from aegis.kernel import Actor, ActorRef, Delivery, Level, Priority, Restart, System, on
 from aegis.kernel.bus import Bus
+from aegis.kernel.supervisor import caught_call
 from aegis.market.desk import Desk
 from aegis.market.strategy import Proposal
 from aegis.market.view import Holding, View
-from aegis.messages import BarClosed, Halt, OrderChanged, Report, Signal
+from aegis.messages import BarClosed, CatchUp, Halt, OrderChanged, Report, Signal
 from aegis.orders.instrument import Side
 from aegis.topics import SignalGenerated
 
@@ -107,7 +108,7 @@ class Strategist(Actor):
         record = self._record
         symbol, record.in_hand = record.in_hand, ""
         if symbol:
-            failure = f"{type(reason).__name__}: {reason}"
+            failure = f"{type(reason).__name__}: {_said(reason)}"
             record.quarantined[symbol] = failure
             _log.error("quarantined", strategy=self._name, symbol=symbol, failure=failure)
 
@@ -115,15 +116,15 @@ class Strategist(Actor):
     def look(self, closed: BarClosed) -> None:
         """Ask the strategy about each bar of its own that is over."""
         record = self._record
-        if closed.symbol in record.quarantined:
-            return
+        if record.halted or closed.symbol in record.quarantined:
+            return  # who asks for the end does not wait for a strategy to see what is behind
         record.in_hand = closed.symbol
         for view in self._desk.views(closed.symbol, closed.closing):
             begin_ns = self.ctx.clock.monotonic_ns()
             proposal = self._desk.ask(view)
             record.on_bar_us.add((self.ctx.clock.monotonic_ns() - begin_ns) // 1000)
             record.bars += 1
-            if proposal is not None and not (record.halted or closed.is_past):
+            if proposal is not None and not closed.is_past:
                 self._propose(view, proposal, int(closed.closing["recv_us"]))
         record.in_hand = ""
 
@@ -151,6 +152,10 @@ class Strategist(Actor):
         delivery = self._gate.tell(signal)
         record.superseded += delivery is Delivery.CONFLATED
         record.unsent += delivery is Delivery.DEAD
+
+    @on(CatchUp)
+    def catch_up(self, _: CatchUp) -> None:
+        """Say that every bar before it has been looked at: it has waited behind them."""
 
     @on(OrderChanged)
     def follow(self, changed: OrderChanged) -> None:
@@ -208,6 +213,14 @@ async def start_strategists(
         ref = await system.spawn(Strategist, record, gate, ids, bus, name=name, policy=policy)
         started.append((desk, ref))
     return started
+
+
+def _said(reason: object) -> str:
+    """What a failure says of itself; some fail at that, too."""
+    text, error = caught_call(str, reason)
+    if error is not None or text is None:
+        return "it cannot say"
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _float(price: Decimal | None) -> float | None:

@@ -30,13 +30,14 @@ __all__ = [
     "begin_bars_at",
     "break_bar",
     "disarm_stop",
+    "nothing",
     "obey",
     "take_bars",
 ]
 
 
 class CommandKind(IntEnum):
-    """What is to be done with a row."""
+    """What is to be done with a row; 0 is nothing."""
 
     GUARD = 1
     """Arm these stops and targets, in place of those that are armed."""
@@ -119,6 +120,11 @@ def begin_bars_at(symbol: int, begin_ns: int) -> NDArray[np.void]:
     command = _command(CommandKind.BEGIN, symbol)
     command["at_ns"] = begin_ns
     return command
+
+
+def nothing() -> NDArray[np.void]:
+    """Do nothing: once it is obeyed, all that came before is done."""
+    return np.zeros(1, COMMAND)
 
 
 def break_bar(symbol: int) -> NDArray[np.void]:

@@ -83,13 +83,15 @@ class Desk:
 
         Raises:
             TypeError: it returned something else than a Proposal or None.
-            RuntimeError: it wanted the program to end. That is not for a strategy to decide.
+            RuntimeError: it wanted the program, or what runs it, to end. That is not for a strategy to decide.
             Exception: whatever the strategy fails with.
         """
         try:
             wanted: object = self._strategies[view.symbol].on_bar(view)
         except SystemExit as why:
             raise RuntimeError(f"on_bar wanted the program to end: exit({why.code!r})") from why
+        except GeneratorExit as why:
+            raise RuntimeError("on_bar wanted what runs it to end: GeneratorExit") from why
         if wanted is None or isinstance(wanted, Proposal):
             return wanted
         raise TypeError(f"on_bar returned {wanted!r}, not a Proposal or None")

@@ -45,11 +45,16 @@ REASON_MAX: Final = 200
 """Characters: it is written down with every verdict."""
 
 
+def _is_text(_proposal: object, _field: object, text: str) -> None:
+    text.encode()  # half a character, as a broken decoding leaves, cannot be written down
+
+
 @attrs.frozen
 class Proposal:
     """What a strategy wants: to hold a side of its symbol, or (`side` 0) to hold nothing.
 
-    Raises a `ValueError` where the side is none or the reason too long, a `TypeError` where that is no text. A stop that is not a number, as before the ATR is warm, is no mistake:
+    Raises a `ValueError` where the side is none, the reason too long or one that cannot be encoded, a `TypeError` where that is no
+    text. A stop that is not a number, as before the ATR is warm, is no mistake:
     the entry is withheld, and counted, because it could not be guarded.
 
     Attributes:
@@ -62,7 +67,9 @@ class Proposal:
     side: Literal[1, -1, 0] = attrs.field(validator=in_((1, -1, 0)))
     stop: float = attrs.field(default=math.nan, converter=float)
     target: float | None = attrs.field(default=None, converter=attrs.converters.optional(float))
-    reason: str = attrs.field(default="", validator=[instance_of(str), max_len(REASON_MAX)])
+    reason: str = attrs.field(
+        default="", validator=[instance_of(str), max_len(REASON_MAX), _is_text]
+    )
 
     @classmethod
     def entry(

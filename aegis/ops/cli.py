@@ -14,6 +14,7 @@ import gc
 import json
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext, redirect_stdout
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -24,7 +25,7 @@ import typer
 
 from aegis.errors import AegisError, Broken, Refused
 from aegis.loading import uncollected
-from aegis.ops.stdout import write_lines
+from aegis.ops.stdout import STDERR, leave_stdout, write_lines
 from aegis.ops.words import read_seconds, read_speed, read_symbols
 
 __all__ = ["app"]
@@ -318,8 +319,15 @@ def _finish(
     from aegis.ops.log import set_up_log
 
     set_up_log(verbose=verbose, as_json=as_json)
+    code = Exit.DONE
     try:
-        result = go()
+        # A strategy may print what it likes: where standard output holds one document, that goes beside it.
+        with redirect_stdout(sys.stderr) if as_json else nullcontext():
+            result = go()
+        if result is not None:
+            code = Exit.DONE if _holds(result) else Exit.CHECK
+            if as_json or show:
+                _print(result, as_json=as_json)
     except* Refused as group:
         _tell(f"refused: {_first(group)}")
         code = Exit.USAGE
@@ -329,10 +337,7 @@ def _finish(
     except* (_StoppedAtOnce, KeyboardInterrupt):
         _tell("stopped at once")
         code = Exit.FAULT
-    else:
-        code = Exit.DONE if result is None or _holds(result) else Exit.CHECK
-        if result is not None and (as_json or show):
-            _print(result, as_json=as_json)
+    leave_stdout()
     gc.freeze()  # there is nothing left to collect, and looking at all of it takes the interpreter a second
     raise SystemExit(int(code))
 
@@ -364,4 +369,5 @@ def _print(result: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _tell(line: str) -> None:
-    print(f"aegis: {line}", file=sys.stderr, flush=True)
+    STDERR.write(f"aegis: {line}\n")
+    STDERR.flush()

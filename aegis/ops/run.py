@@ -22,7 +22,7 @@ from aegis.kernel.clock import SystemClock
 from aegis.kernel.process import Child, held
 from aegis.loading import uncollected
 from aegis.ops.compiling import compile_kernels
-from aegis.ops.ending import Ending
+from aegis.ops.ending import Ending, asked_by_signal, insistence
 from aegis.ops.options import RunOptions
 from aegis.ops.screen import Screen
 from aegis.ops.shipped_exchange import arguments
@@ -42,7 +42,8 @@ async def run(options: RunOptions, screen: Screen) -> dict[str, Any] | None:
     """
     ending = Ending()
     summary: dict[str, Any] | None = None
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    numbers = asked_by_signal()
+    with trio.open_signal_receiver(*numbers) as signals, insistence(numbers):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_obey, signals, ending, nursery.cancel_scope)
             summary = await _trade(options, ending, screen)
@@ -65,7 +66,7 @@ async def _trade(options: RunOptions, ending: Ending, screen: Screen) -> dict[st
 
 
 async def _obey(signals: Any, ending: Ending, everything: trio.CancelScope) -> None:
-    """The first signal stops the run in order, the second at once."""
+    """The first signal stops the run in order, the second at once; a third one is not heard here any more."""
     signalled = False
     async for number in signals:
         name = signal.Signals(number).name
@@ -73,7 +74,9 @@ async def _obey(signals: Any, ending: Ending, everything: trio.CancelScope) -> N
             _log.warning("stopping_at_once", signal=name)
             everything.cancel()
             return
-        _log.info("stopping_in_order", signal=name, again="stops at once")
+        _log.info(
+            "stopping_in_order", signal=name, again="stops at once", thrice="whatever it is at"
+        )
         signalled = True
         ending.ask(name)
 

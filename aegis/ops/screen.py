@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -78,12 +79,14 @@ class LiveScreen:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._live.__exit__(None, None, None)
+        with suppress(OSError):
+            self._live.__exit__(None, None, None)
 
     def show(self, report: EngineReport, elapsed_s: float) -> None:
         """Draw the tables."""
         head = Text(f"{self._title}   {elapsed_s:.0f} s   Ctrl-C stops in order", style="bold")
-        self._live.update(Group(head, _figures(report), _positions(report)), refresh=True)
+        with suppress(OSError):  # a terminal may be gone: then nobody looks
+            self._live.update(Group(head, _figures(report), _positions(report)), refresh=True)
 
 
 def _figures(report: EngineReport) -> Table:

@@ -41,6 +41,7 @@ class _Line(msgspec.Struct):
 
     event: str
     frames: dict[str, int] = {}
+    malformed: int = 0
     error: str = ""
 
 
@@ -52,11 +53,19 @@ class ShippedExchange:
     recording_ended: trio.Event
     frames: dict[str, int] = attrs.Factory(dict)
     """Frames served by stream, once the recording has ended."""
+    unreadable: int = 0
+    """Lines of it that were no frames, and files that broke off; known then."""
 
     def trade_stream(self) -> Literal["aggTrade", "trade"]:
         """The kind of trades that it sends: recordings of 2024 hold another than the exchange sends today."""
         kinds = {stream.partition("@")[2] for stream in self.ready.driving}
         return "trade" if "trade" in kinds and "aggTrade" not in kinds else "aggTrade"
+
+    def served(self) -> dict[str, int] | None:
+        """How much of the recording there was to serve: frames, and lines that were none. None before it has ended."""
+        if not self.recording_ended.is_set():
+            return None
+        return {"frames": sum(self.frames.values()), "unreadable": self.unreadable}
 
     def recorded_ticks(self) -> int:
         """How many of the recorded frames are ticks."""
@@ -121,7 +130,9 @@ async def _read(child: Child, exchange: ShippedExchange) -> None:
     async for line in child.lines:
         said = msgspec.json.decode(line, type=_Line)
         if said.event == "recording_ended":
-            exchange.frames = said.frames
+            exchange.frames, exchange.unreadable = said.frames, said.malformed
+            if said.malformed:
+                _log.warning("recording_damaged", lines=said.malformed)
             exchange.recording_ended.set()
 
 

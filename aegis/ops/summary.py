@@ -44,6 +44,8 @@ class RunFacts:
     main_pid: int
     exchange_pid: int | None
     ended_by: str
+    recording: dict[str, int] | None = None
+    """Of a replay that came to its end: how much there was."""
 
 
 def summarise(facts: RunFacts, report: EngineReport, clean: Clean) -> dict[str, Any]:
@@ -56,6 +58,7 @@ def summarise(facts: RunFacts, report: EngineReport, clean: Clean) -> dict[str, 
         "seed": facts.seed,
         "duration_s": round(facts.duration_s, 3),
         "ended_by": facts.ended_by,
+        "recording": facts.recording,
         "pids": {
             "main": facts.main_pid,
             "feed": report.feed.worker_pid,

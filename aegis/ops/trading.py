@@ -72,9 +72,9 @@ async def trade(
                     seed=options.seed,
                 ) as engine,
             ):
-                began_ns = SystemClock.monotonic_ns()
+                began_ns, shipped = SystemClock.monotonic_ns(), venue.shipped
                 with screen:
-                    await _until_asked(engine, venue.shipped, options, ending, screen)
+                    await _until_asked(engine, shipped, options, ending, screen)
                 report = await engine.wind_down(ending.by)
     facts = RunFacts(
         mode=options.mode,
@@ -85,6 +85,7 @@ async def trade(
         main_pid=os.getpid(),
         exchange_pid=None if exchange is None else exchange.pid,
         ended_by=ending.by,
+        recording=None if not options.recordings or shipped is None else shipped.served(),
     )
     return facts, report
 
@@ -170,20 +171,28 @@ async def _end_after(seconds: float, ending: Ending) -> None:
 
 
 async def _end_with_recording(engine: Engine, shipped: ShippedExchange, ending: Ending) -> None:
-    """End once every recorded tick has reached the Brain; one that is missing is waited for, but not for ever."""
+    """End once every recorded tick has reached the Brain, and every bar the strategies.
+
+    A tick that is missing is waited for, but not for ever; a strategy, however slow it is.
+    """
     await shipped.recording_ended.wait()
     due = shipped.recorded_ticks()
     with trio.move_on_after(_DRAIN_S):
-        while _accounted(await engine.report()) < due:
+        while not await _are_accounted(engine, due):
             await trio.sleep(_POLL_S)
+    await engine.caught_up()
     ending.ask("recording")
 
 
-def _accounted(report: EngineReport) -> int:
-    """Recorded ticks that reached the Brain, or are known not to."""
+async def _are_accounted(engine: Engine, due: int) -> bool:
+    """Whether so many recorded ticks have reached the Brain, or are known not to."""
+    try:
+        report = await engine.report()
+    except trio.TooSlowError:  # a strategy is behind
+        return False
     feed = report.feed
     kept_out = feed.malformed + feed.strangers + feed.dropped + feed.duplicates
-    return brain_ticks(report) + kept_out
+    return brain_ticks(report) + kept_out >= due
 
 
 async def _draw(engine: Engine, screen: Screen) -> None:

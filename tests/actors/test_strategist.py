@@ -215,9 +215,54 @@ async def test_failing_strategy_is_quarantined_for_its_symbol(mock_clock: MockCl
         assert (report.bars, stage.strategist.stats().restarts) == (2, 1)
 
 
-@pytest.mark.parametrize("why", [SystemExit(3), SystemExit()])
+class Wordless(Exception):  # named as a user might
+    """A failure that fails once more when it is asked what it is."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [(Wordless(), "Wordless: it cannot say"), (ValueError("\ud800"), r"ValueError: \ud800")],
+)
+async def test_a_failure_that_cannot_be_written_down_is_one_all_the_same(
+    mock_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    why: Exception,
+    said: str,
+) -> None:
+    """The strategy is asked no more about the symbol, and the others go on."""
+    caplog.set_level(
+        "CRITICAL", "aegis.kernel"
+    )  # whoever gathers what tests log cannot hold it either
+
+    def fail(_: object, view: View) -> None:
+        if view.symbol == "A":
+            raise why
+
+    async with open_stage() as stage:
+        monkeypatch.setattr(Scripted, "on_bar", fail)
+        for symbol in ("A", "A", "B"):
+            await stage.close(100.0, symbol)
+        report = await stage.report()
+        assert (report.quarantined, report.bars) == ({"A": said}, 1)
+
+
+async def test_who_asks_for_the_end_does_not_wait_for_bars(mock_clock: MockClock) -> None:
+    """Those that are behind are not looked at any more: a slow strategy may have hundreds."""
+    async with open_stage() as stage:
+        for number in range(100):
+            stage.strategist.tell(BarClosed("A", closing(101.0, number)))
+        stage.strategist.tell(Halt("test"))
+        assert (await stage.report()).bars == 0
+        stage.gate.expect_none()
+
+
+@pytest.mark.parametrize("why", [SystemExit(3), SystemExit(), GeneratorExit()])
 async def test_a_strategy_that_would_end_the_program_is_quarantined(
-    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch, why: SystemExit
+    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch, why: BaseException
 ) -> None:
     """As for any other failure: the engine has positions to close, and a strategy does not decide that it ends."""
 
@@ -307,15 +352,15 @@ async def test_position_survives_a_failure(mock_clock: MockClock) -> None:
 
 
 async def test_halted_strategist_proposes_nothing(mock_clock: MockClock) -> None:
-    """After the halt the number of proposals is final, after a failure as well."""
+    """After the halt no bar is looked at, so the number of proposals is final; in the next incarnation as well."""
     async with open_stage() as stage:
+        stage.strategist.tell(BarClosed("B", closing(104.0, 0)))
         await stage.tell(Halt("test"))
-        await stage.close(101.0)
-        await stage.close(104.0, "B")
-        await stage.close(101.0)
+        for symbol in ("A", "B"):
+            await stage.close(101.0, symbol)
         stage.gate.expect_none()
         report = await stage.report()
-        assert (report.bars, report.proposed) == (2, 0)
+        assert (report.bars, report.proposed) == (0, 0)
 
 
 async def test_strategist_counts_a_signal_that_found_the_gate_gone(mock_clock: MockClock) -> None:

@@ -98,7 +98,12 @@ def test_proposal_of_no_side_is_an_error(side: Any) -> None:
 
 @pytest.mark.parametrize(
     ("reason", "error"),
-    [(object(), TypeError), (7, TypeError), ("r" * (REASON_MAX + 1), ValueError)],
+    [
+        (object(), TypeError),
+        (7, TypeError),
+        ("r" * (REASON_MAX + 1), ValueError),
+        ("\ud800", ValueError),
+    ],
 )
 def test_reason_is_a_short_text(reason: Any, error: type[Exception]) -> None:
     """It is written into the journal: what that cannot hold fails where the strategy made it."""

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+from commands import Command
 
 from aegis.actors.latency import LatencyReport
 from aegis.ops.verify.facts import Allocations, Load
@@ -27,3 +31,16 @@ def good_load() -> Load:
         tick_to_order_us=LatencyReport(p50=900, p99=4_000, max=9_000),
         hops_us={"judged": LatencyReport(p50=60, p99=200, max=300)},
     )
+
+
+@pytest.fixture
+def no_segment_is_left() -> Iterator[None]:
+    """Nothing of ours has a name in the system afterwards that had none before."""
+    before = set(Path("/dev/shm").glob("aegis*"))
+    yield
+    assert set(Path("/dev/shm").glob("aegis*")) <= before
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    return Command(tmp_path)

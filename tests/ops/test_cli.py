@@ -4,111 +4,23 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-import re
 import select
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
+from commands import Command, first_line, recorded
 
-import aegis
-from aegis.store.journal import Entry, Journal, read_rows
+from aegis.store.journal import Entry, Journal
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.usefixtures("no_segment_is_left")]
+
 
 RECORDING = Path(__file__).parents[2].parent / "shared/data/recordings/btcusdt_20240808.gz"
-FAST = "[strategy]\ninterval_ms = 100\npivot_bars = 1\natr_period = 2\n"
-
-
-class Command:
-    """`python -m aegis` with a state folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.config = folder / "aegis.toml"
-        self.journal = folder / "j.db"
-        self.environment: dict[str, str] = {}
-        self.config.write_text(f'{FAST}[run]\njournal = "{self.journal}"\n')
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "aegis", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=self.folder,
-            env={
-                **os.environ,
-                "XDG_STATE_HOME": str(self.folder / "state"),
-                **self.environment,
-            },
-        )
-
-    def run(self, *arguments: str) -> tuple[int, str, str]:
-        with self.start(*arguments) as process:
-            try:
-                out, err = process.communicate(timeout=60)
-            except subprocess.TimeoutExpired:
-                process.kill()  # or leaving the block waits for ever
-                raise
-            return process.returncode, out, err
-
-    def trade(self, *arguments: str) -> dict[str, Any]:
-        code, out, err = self.run(*arguments, "--config", str(self.config), "--json")
-        assert code == 0, err
-        summary: dict[str, Any] = json.loads(out)
-        return summary
-
-    def start_trading(self) -> tuple[subprocess.Popen[str], dict[str, int]]:
-        """A run that trades, and the pids of its processes: found once it has its first order."""
-        process = self.start("run", "--config", str(self.config), "--for", "60s", "--json")
-        pids = {"main": process.pid}
-        assert process.stderr is not None
-        while len(pids) < 3:
-            line = process.stderr.readline()
-            assert line, "the run ended early"
-            for name in ("exchange", "worker"):
-                if f"{name}_started" in line:
-                    pids[name] = json.loads(line)["pid"]
-        return process, pids
-
-    def verify(self) -> dict[str, Any]:
-        code, out, err = self.run("journal", "verify", str(self.journal), "--json")
-        assert code == 0, err
-        result: dict[str, Any] = json.loads(out)
-        return result
-
-
-@pytest.fixture
-def command(tmp_path: Path) -> Command:
-    return Command(tmp_path)
-
-
-def wait_gone(pids: list[int], seconds: float = 2.0) -> None:
-    """Wait for the end of processes that are not our children; the kernel tells by a pidfd."""
-    for pid in pids:
-        try:
-            descriptor = os.pidfd_open(pid)
-        except ProcessLookupError:
-            continue
-        ended, _, _ = select.select([descriptor], [], [], seconds)
-        os.close(descriptor)
-        assert ended, f"process {pid} is still there"
-
-
-@pytest.fixture(autouse=True)
-def no_segment_is_left() -> Iterator[None]:
-    before = set(Path("/dev/shm").glob("aegis*"))
-    yield
-    assert set(Path("/dev/shm").glob("aegis*")) <= before
 
 
 def test_run_ends_with_a_summary_that_adds_up(command: Command) -> None:
@@ -143,17 +55,6 @@ def test_run_without_a_terminal_prints_plain_lines(command: Command) -> None:
     assert any(line.strip().startswith("reconciled") for line in out.splitlines())
 
 
-def test_run_stops_in_order_on_sigint(command: Command) -> None:
-    """The first signal cancels, closes, reconciles, seals and sums up."""
-    process, pids = command.start_trading()
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
-    assert process.returncode == 0, err
-    summary = json.loads(out)
-    assert (summary["ended_by"], summary["reconciled"]) == ("SIGINT", True)
-    wait_gone(list(pids.values()))
-
-
 def test_run_keeps_a_core_awake_when_told_to(
     command: Command, idle_threads: Callable[[int], set[int]]
 ) -> None:
@@ -170,111 +71,43 @@ def test_run_keeps_a_core_awake_when_told_to(
     assert json.loads(out)["reconciled"]
 
 
-def test_run_stops_at_once_on_a_second_sigint(command: Command) -> None:
-    """The second signal waits for nothing, and still nothing is left."""
-    process, pids = command.start_trading()
-    process.send_signal(signal.SIGTERM)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=10)
-    assert process.returncode in {0, 1}, err
-    wait_gone(list(pids.values()))
-    assert command.verify()["verified"]
-
-
-@pytest.mark.parametrize("victim", ["main", "exchange"])
-def test_run_leaves_nothing_when_a_process_is_killed(command: Command, victim: str) -> None:
-    """SIGKILL of the main process or of its exchange ends everything within two seconds."""
-    process, pids = command.start_trading()
-    os.kill(pids[victim], signal.SIGKILL)
-    wait_gone([pid for pid in pids.values() if pid != process.pid])
-    _, err = process.communicate(timeout=2)
-    if victim == "exchange":
-        assert process.returncode == 1
-        assert "stopped on a fault: the exchange" in err
-    assert command.verify()["verified"]
-
-
-def test_run_goes_on_when_its_worker_is_killed(command: Command) -> None:
-    """A killed worker is reaped and replaced; the run ends in order and has counted it."""
-    process, pids = command.start_trading()
-    os.kill(pids["worker"], signal.SIGKILL)
-    wait_gone([pids["worker"]])
-    assert process.stderr is not None
-    while "worker_started" not in process.stderr.readline():
-        pass
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
-    assert process.returncode == 0, err
-    summary = json.loads(out)
-    assert (summary["feed"]["restarts"], summary["reconciled"]) == (1, True)
-    wait_gone([*pids.values(), summary["pids"]["feed"]])
-
-
-def lame(folder: Path, seconds: float) -> dict[str, str]:
-    """An environment in which a feed worker ends after so long, before it has done anything."""
-    (folder / "site").mkdir()
-    (folder / "site" / "sitecustomize.py").write_text(
-        "import os, sys, time\n"
-        "if 'aegis.actors.feed_process' in sys.orig_argv:\n"
-        f"    time.sleep({seconds})\n"
-        "    os._exit(7)\n"
-    )
-    root = Path(aegis.__file__).parents[1]
-    return {"PYTHONPATH": f"{folder / 'site'}{os.pathsep}{root}"}
-
-
-def test_run_ends_when_its_worker_dies_again_and_again(command: Command) -> None:
-    """A worker that cannot live is given up after its restarts, and that is a fault, whatever time the run still had."""
-    command.environment = lame(command.folder, 0.0)
-    code, _, err = command.run("run", "--config", str(command.config), "--for", "60s", "--json")
-    assert code == 1
-    assert err.count("worker_started") == 6
-    assert re.fullmatch(
-        r"aegis: stopped on a fault: the feed worker \d+ ended with code 7", err.splitlines()[-1]
-    )
-
-
-def test_run_that_never_heard_the_market_is_no_good_run(command: Command) -> None:
-    """One that ends between two restarts of a worker that brought nothing is a check that did not hold."""
-    command.environment = lame(command.folder, 0.7)
-    code, out, err = command.run("run", "--config", str(command.config), "--for", "4s", "--json")
-    assert code == 3, err
-    summary = json.loads(out)
-    assert (summary["ticks"], summary["fed"], summary["reconciled"]) == (0, False, True)
-    assert summary["feed"]["restarts"] > 1
-
-
-QUOTE = (
-    '{{"stream":"btcusdt@bookTicker","data":{{"e":"bookTicker","u":{id},"s":"BTCUSDT","b":"{bid:.2f}",'
-    '"B":"5.000","a":"{price:.2f}","A":"5.000","T":{ms},"E":{ms}}}}}'
-)
-TRADE = (
-    '{{"stream":"btcusdt@trade","data":{{"e":"trade","E":{ms},"T":{ms},"s":"BTCUSDT","t":{id},'
-    '"p":"{price:.2f}","q":"0.010","X":"MARKET","m":false}}}}'
-)
-
-
-def recorded(path: Path) -> Path:
-    """A recording of a few hundred frames: a market that rises and falls, a quote before each trade."""
-    with gzip.open(path, "wt") as file:
-        for number in range(600):
-            ms = 1_723_161_256_000 + number * 20
-            leg, step = divmod(number, 30)
-            price = 60_000 + (step if leg % 2 == 0 else 30 - step) * 10 + leg
-            for frame in (QUOTE, TRADE):
-                text = frame.format(id=number + 1, ms=ms, price=price, bid=price - 0.1)
-                file.write(f"{ms * 1_000_000} {text}\n")
-    return path
-
-
 def test_replay_counts_every_recorded_tick(command: Command) -> None:
     """A replay at full speed loses nothing, trades, and agrees with the exchange."""
     recording = recorded(command.folder / "frames.gz")
     summary = command.trade("replay", str(recording), "--speed", "max")
     assert (summary["mode"], summary["ended_by"]) == ("replay", "recording")
     assert (summary["ticks"], summary["ticks_lost"]) == (1200, 0)
+    assert summary["recording"] == {"frames": 1200, "unreadable": 0}
     assert summary["fills"] > 0
     assert summary["reconciled"] is True
+
+
+def test_replay_shows_a_slow_strategy_every_bar(command: Command) -> None:
+    """It is behind by seconds when the recording is over: the replay ends when it has seen all of it."""
+    (command.folder / "slow.py").write_text(
+        "import time\nfrom aegis.market.strategy import Strategy\n\nclass Slow(Strategy):\n"
+        "    def on_bar(self, view):\n        time.sleep(0.06)\n"
+    )
+    recording = recorded(command.folder / "frames.gz")
+    summary = command.trade("replay", str(recording), "--speed", "max", "--strategy", "slow:Slow")
+    assert summary["strategies"]["slow"]["bars"] == summary["bars"] > 100
+    assert summary["reconciled"] is True
+
+
+@pytest.mark.parametrize("damage", ["cut", "lines"])
+def test_replay_says_what_of_a_recording_it_could_not_read(command: Command, damage: str) -> None:
+    """A file that breaks off, or has lines that are no frames: what is left of it must not pass for all of it."""
+    whole = recorded(command.folder / "frames.gz").read_bytes()
+    path = command.folder / "damaged.gz"
+    if damage == "cut":
+        path.write_bytes(whole[: len(whole) // 2])
+    else:
+        lines = gzip.decompress(whole).decode().splitlines(keepends=True)
+        lines[100] = lines[100][:40] + "\n"
+        path.write_bytes(gzip.compress("".join(lines).encode()))
+    summary = command.trade("replay", str(path), "--speed", "max")
+    assert summary["recording"]["unreadable"] == 1
+    assert 0 < summary["recording"]["frames"] == summary["ticks"] < 1200
 
 
 def test_replay_of_a_real_recording(command: Command) -> None:
@@ -422,14 +255,6 @@ def written(path: Path, damage: str) -> None:
         connection.execute(damage)
 
 
-def first_line(process: subprocess.Popen[str]) -> str:
-    """What `| head -1` does: read a line, and close the pipe."""
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    process.stdout.close()
-    return line
-
-
 @pytest.mark.parametrize("arguments", [(), ("--json",)])
 def test_journal_show_ends_quietly_with_its_reader(
     command: Command, arguments: tuple[str, ...]
@@ -441,16 +266,3 @@ def test_journal_show_ends_quietly_with_its_reader(
         assert process.stderr is not None
         err = process.stderr.read()
     assert (process.returncode, err) == (0, "")
-
-
-def test_run_goes_on_without_its_reader(command: Command) -> None:
-    """A pipe that is closed while it trades stops neither the run nor its end in order."""
-    with command.start("run", "--config", str(command.config), "--for", "3s") as process:
-        assert "equity" in first_line(process)
-        assert process.stderr is not None
-        err = process.stderr.read()
-    assert process.returncode == 0, err
-    assert "Traceback" not in err
-    rows = read_rows(command.journal)
-    assert rows[-1].kind == "run_ended"
-    assert rows[-1].decoded()["why"] == "time"
