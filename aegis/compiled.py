@@ -17,7 +17,15 @@ from numba.core import config as numba_config
 
 from aegis.kernel_cache import cache_folder, is_warm
 
-__all__ = ["callback", "compiled", "entry_point", "forbid_compiling", "inlined", "watch_compiling"]
+__all__ = [
+    "callback",
+    "compiled",
+    "entry_point",
+    "forbid_compiling",
+    "inlined",
+    "until_it_ends",
+    "watch_compiling",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,6 +34,8 @@ R = TypeVar("R")
 _kernels: list[Any] = []
 _late: dict[Any, object] = {}
 """Those that are not loaded yet, with their signatures."""
+_forbidding: list[object] = []
+"""The blocks that do not want it."""
 _watchers: list[Callable[[str], object]] = []
 # What C may call is never freed.
 _callbacks: list[Any] = []
@@ -154,6 +164,31 @@ def forbid_compiling() -> None:
     """From here on a call with unforeseen types is a `TypeError`, not a stall of seconds."""
     for kernel in _kernels:
         kernel.disable_compile()
+    _set_late(can_compile=False)
+
+
+@contextmanager
+def until_it_ends() -> Iterator[Callable[[], None]]:
+    """Give a function that forbids compiling for the rest of a block: a program may go on after its engine.
+
+    Of several such blocks the last one that is left allows it again.
+    """
+    block = object()
+
+    def forbid() -> None:
+        _forbidding.append(block)
+        forbid_compiling()
+
+    try:
+        yield forbid
+    finally:
+        if block in _forbidding:
+            _forbidding.remove(block)
+            if not _forbidding:
+                _set_late(can_compile=True)
+
+
+def _set_late(*, can_compile: bool) -> None:
     for kernel in _late:
         # `disable_compile` wants a specialisation to be there; this is what it does.
-        kernel._can_compile = False  # noqa: SLF001
+        kernel._can_compile = can_compile  # noqa: SLF001

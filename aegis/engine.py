@@ -28,6 +28,7 @@ from aegis.actors.historian import HistorianReport
 from aegis.actors.reconciler import Reconciliation
 from aegis.actors.scribe import ScribeReport
 from aegis.actors.strategist import StrategistReport
+from aegis.compiled import until_it_ends
 from aegis.config import Config
 from aegis.cpu_latency import request_cpu_latency
 from aegis.errors import Refused, Unavailable
@@ -285,7 +286,7 @@ async def open_engine(
                     f"a board of {board.rows} rows does not hold the books of {rows} symbols"
                 )
             books = BookTops(opened.enter_context(board.reader()), config.symbols)
-        feed = FeedRecord(spare=worker)
+        feed, forbid = FeedRecord(spare=worker), opened.enter_context(until_it_ends())
         async with BinanceRest(
             addresses.rest, credentials, clock, timeout_s=config.venue.order_timeout_ms / 1000
         ) as rest:
@@ -302,6 +303,7 @@ async def open_engine(
                 rest_url=addresses.rest,
                 board=board,
                 books=books,
+                forbid_compiling=forbid,
             )
             async with open_system("aegis", clock=clock, seed=seed) as system:
                 yield Engine(config, await start(system, parts), journal, parts.bus, books)

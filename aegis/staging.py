@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from typing import Any
@@ -20,7 +21,6 @@ from aegis.actors.reconciler import Reconciler
 from aegis.actors.scribe import Scribe
 from aegis.actors.strategist import start_strategists
 from aegis.actors.user_stream import listen_to_account
-from aegis.compiled import forbid_compiling
 from aegis.config import Config
 from aegis.errors import Refused
 from aegis.kernel import ActorRef, System
@@ -70,6 +70,8 @@ class Parts:
     board: Board | None
     """Where the worker shows the tops of the order books, if it keeps any."""
     books: BookTops | None
+    forbid_compiling: Callable[[], None]
+    """Called when everything is there that is compiled."""
     bus: Bus = attrs.Factory(Bus)
 
 
@@ -145,7 +147,7 @@ async def _start_deciding(
         for index in range(len(config.symbols)):
             analysis.begin_bars_at(index, MAX_EVENT_NS)  # the Historian says when
     desks = [Desk(plan, config.strategy, parts.books) for plan in playbook.plans]
-    forbid_compiling()
+    parts.forbid_compiling()
     ids = count(1)
     strategists = await start_strategists(system, desks, gate, ids, parts.bus)
     brain = await _spawn(

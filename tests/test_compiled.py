@@ -228,7 +228,7 @@ def test_late_kernel_is_loaded_when_it_is_needed(tmp_path: Path) -> None:
     module = tmp_path / "late_kernels.py"
     module.write_text(
         "import sys\n"
-        "from aegis.compiled import compiled, entry_point, forbid_compiling, watch_compiling\n"
+        "from aegis.compiled import compiled, entry_point, until_it_ends, watch_compiling\n"
         "from aegis.kernel_cache import mark_warm\n"
         "loaded = []\n"
         "with watch_compiling(lambda name: loaded.append(name.partition('.')[2])):\n"
@@ -245,8 +245,12 @@ def test_late_kernel_is_loaded_when_it_is_needed(tmp_path: Path) -> None:
         "    def outer(x):\n        return inner(x)\n"
         "    assert outer(1) == 2\n"
         "if first == []:\n"
-        "    forbid_compiling()\n"
-        "    try:\n        idle(1)\n    except TypeError:\n        pass\n    else:\n        raise SystemExit('compiled')\n"
+        "    with until_it_ends() as forbid, until_it_ends() as forbid_too:\n"
+        "        forbid(), forbid_too()\n"
+        "        try:\n            idle(1)\n        except TypeError:\n            pass\n"
+        "        else:\n            raise SystemExit('compiled')\n"
+        "    with until_it_ends():\n        pass\n"
+        "    assert idle(1) == 1\n"
         "mark_warm()\n"
         "print(first, second, loaded, inner.nopython_signatures)\n"
     )
