@@ -33,8 +33,8 @@ LAYERS = {
     "topology": {"actors", "kernel", "messages"},
     "config": {"errors", "market", "orders", "paper"},
     "playbook": {"config", "errors", "kernel", "market"},
-    "staging": {"actors", "compiled", "config", "errors", "kernel", "market", "messages", "orders", "playbook", "shm", "store", "topology", "venue"},
-    "engine": {"actors", "config", "cpu_latency", "errors", "kernel", "market", "messages", "orders", "playbook", "shm", "staging", "store", "topology", "venue", "vigil"},
+    "staging": {"actors", "config", "errors", "kernel", "market", "messages", "orders", "playbook", "shm", "store", "topology", "venue"},
+    "engine": {"actors", "compiled", "config", "cpu_latency", "errors", "kernel", "market", "messages", "orders", "playbook", "shm", "staging", "store", "topology", "venue", "vigil"},
     "sim": {"errors", "kernel", "orders"},
 }  # fmt: skip
 
