@@ -107,9 +107,8 @@ def _handler_table(cls: type[Actor]) -> dict[type, Handler]:
     names = {name: None for base in reversed(cls.__mro__) for name in vars(base)}
     table: dict[type, Handler] = {}
     for name in names:
-        function: Any = getattr(
-            cls, name, None
-        )  # an abstract class names what it does not have yet
+        # An abstract class names what it does not have yet.
+        function: Any = getattr(cls, name, None)
         for kind in getattr(function, "handles", ()):
             if not is_message(kind):
                 raise Refused(
