@@ -139,6 +139,7 @@ class Brain(Actor):
         self._unsent = 0
         self._by_rule: Counter[str] = Counter()
         self._bars_unsent = 0
+        self._ticks_lost = reader.lost
         self._losses_heeded = 0
         self._losses_logged = (0, 0)
         self._losses_logged_ns = -LOSSES_NS
@@ -183,6 +184,7 @@ class Brain(Actor):
         for _turn in range(BATCHES_PER_TURN):
             count = self._reader.read_into(self._batch)
             if count:
+                self._heed_losses()
                 self._propose(self._analysis.step(self._batch[:count]))
                 self._tell_closings(self._analysis.closings())
                 if self._bus.is_heard(TickUpdate):
@@ -190,6 +192,13 @@ class Brain(Actor):
             if count < BATCH:
                 break
         self._read[TicksReady].set()
+
+    def _heed_losses(self) -> None:
+        """A reader that was overtaken misses ticks before those that it has read now."""
+        if self._reader.lost != self._ticks_lost:
+            self._ticks_lost = self._reader.lost
+            self._analysis.break_all()
+            self._conflation.break_all()
 
     @on(ClosingsReady)
     async def read_closings(self, _: ClosingsReady) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import numba
 
 from aegis.compiled import compiled, entry_point
+from aegis.market.bars import FLAG_BROKEN
 from aegis.market.commands import COMMAND, obey
 from aegis.market.conflate import CONFLATED, WINDOW, conflate, flush_windows
 from aegis.market.kernel import array_of, constant
@@ -23,6 +24,7 @@ from aegis.market.signals import OUTBOX
 from aegis.market.state import PARAMETERS, ROW
 from aegis.market.step import step
 from aegis.shm.atomics import load_acquire
+from aegis.shm.block import LOST_SO_FAR
 from aegis.shm.reading import arm, ready, spin, walk
 from aegis.shm.slumber import listen, silence
 from aegis.shm.writing import put_many
@@ -83,6 +85,7 @@ _CLOSINGS_LOST: Final = constant(Wire.CLOSINGS_LOST)
 _UPDATES_LOST: Final = constant(Wire.UPDATES_LOST)
 _FLUSH_NS: Final = constant(Wire.FLUSH_NS)
 
+_LOST_SO_FAR: Final = constant(LOST_SO_FAR)
 _WORD: Final = 8
 _SPINS: Final = 1_000
 """Looks of 10 to 60 ns each before it sleeps, while that pays."""
@@ -137,6 +140,19 @@ def _update(wire: Any, ticks: Any, count: int, windows: Any, conflated: Any) -> 
         wire[_FLUSH_NS] = newest_ns + length_ns
 
 
+@compiled(numba.types.void(array_of(ROW), array_of(WINDOW)), late=True)
+def _break_all(state: Any, windows: Any) -> None:
+    """Ticks are lost, and nobody knows whose: whatever forms, or forms next, may miss some."""
+    for index in range(state.shape[0]):
+        row = state[index]
+        row.gap = FLAG_BROKEN
+        row.forming.flags |= FLAG_BROKEN
+    for index in range(windows.shape[0]):
+        window = windows[index]
+        window.gap = FLAG_BROKEN
+        window.forming.trades.flags |= FLAG_BROKEN
+
+
 @entry_point
 @compiled(
     numba.types.void(
@@ -177,6 +193,8 @@ def think(
     heard_at = wire.ctypes.data + _HEARD * _WORD
     scratch = wire.ctypes.data + _SCRATCH * _WORD
     reader, commands, bell = wire[_TICKS], wire[_COMMANDS], wire[_BELL]
+    lost_at = reader + _LOST_SO_FAR
+    lost = load_acquire(lost_at)
     spins, resting, rest = _SPINS, 0, 1
     while load_acquire(stop_at) == 0:
         while _take(commands, command.ctypes.data, 1) > 0:
@@ -184,6 +202,9 @@ def think(
             _hand_on(wire, outbox)
         count = _take(reader, ticks.ctypes.data, BATCH)
         if count > 0:
+            if load_acquire(lost_at) != lost:  # it was overtaken, before what it has taken now
+                lost = load_acquire(lost_at)
+                _break_all(state, windows)
             piece = _PIECE if count <= _FEW else count
             for first in range(0, count, piece):
                 part = ticks[first : min(first + piece, count)]

@@ -251,10 +251,13 @@ class ShardKeeper:
         """Bring a new socket into charge and let the old one go; returns the one in charge."""
         admission = self._parts.admission
         admission.part(self._rows)
-        newcomer = await self._connect(nursery, Role.NEWCOMER)
-        if newcomer is not None:
-            with trio.move_on_after(self._parts.terms.handover_ms / 1000):
-                await self._run_together(old, newcomer)
+        async with trio.open_nursery() as watch:
+            watch.start_soon(self._cut_books_at_the_end_of, old)
+            newcomer = await self._connect(nursery, Role.NEWCOMER)
+            if newcomer is not None:
+                with trio.move_on_after(self._parts.terms.handover_ms / 1000):
+                    await self._run_together(old, newcomer)
+            watch.cancel_scope.cancel()
         has_failed = newcomer is None or newcomer.ended.is_set()
         if newcomer is None or (not old.ended.is_set() and (has_failed or not _speaks(newcomer))):
             admission.join(self._rows)
@@ -278,12 +281,28 @@ class ShardKeeper:
         return newcomer
 
     async def _run_together(self, old: MarketSocket, newcomer: MarketSocket) -> None:
-        """Return once the newcomer can go on alone, or one of both has ended."""
-        await trio.sleep(self._parts.terms.overlap_ms / 1000)
+        """Return once the newcomer can go on alone, or one of both has ended.
+
+        An old one that is only silent by now has ended as well: what the newcomer brings is held back for nothing.
+        """
+        terms = self._parts.terms
+        with trio.move_on_after(terms.overlap_ms / 1000):
+            await old.ended.wait()
+        heard, heard_ms = old.heard, self._now_ms()
         while not old.ended.is_set() and not newcomer.ended.is_set():
-            if _speaks(newcomer) and not len(self._parts.admission.parted(self._rows)):
+            if old.heard != heard:
+                heard, heard_ms = old.heard, self._now_ms()
+            is_silent = 0 < terms.silence_ms <= self._now_ms() - heard_ms
+            is_behind = len(self._parts.admission.parted(self._rows)) > 0
+            if _speaks(newcomer) and (is_silent or not is_behind):
                 return
             await trio.sleep(_POLL_S)
+
+    async def _cut_books_at_the_end_of(self, old: MarketSocket) -> None:
+        """Where it ends before its successor can go on, the books rest; what follows without a hole brings them back."""
+        await old.ended.wait()
+        if self._parts.books is not None:
+            self._parts.books.cut(self._shard.streams)
 
     # ---- gaps and counts
 

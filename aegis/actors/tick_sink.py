@@ -194,11 +194,14 @@ def _tick_of(event: _TickEvent) -> _Tick | None:
         tick = _Tick(Series.QUOTES, event.u, TickKind.QUOTE, event.E, numbers)
         is_sound = 0.0 < event.b <= event.a < MAX_PRICE and _is_size(event.B) and _is_size(event.A)
     elif isinstance(event, MarkPrice):
+        if (
+            not 0 <= event.T <= _TIME_MS_MAX
+        ):  # an integer of the wire may have more digits than any float
+            return None
         rate = 0.0 if event.r == "" else float(event.r)
         numbers = (event.p, event.i, rate, float(event.T))
         tick = _Tick(Series.MARKS, event.E, TickKind.MARK, event.E, numbers)
         is_sound = 0.0 < event.p < MAX_PRICE and 0.0 <= event.i < MAX_PRICE and abs(rate) < 1.0
-        is_sound = is_sound and 0 <= event.T <= _TIME_MS_MAX
     else:
         by, number = (
             (Series.AGGREGATES, event.a)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from aegis.compiled import entry_point
 from aegis.errors import check
 from aegis.market import commands
-from aegis.market.bars import BAR, HISTORY
+from aegis.market.bars import BAR, FLAG_BROKEN, HISTORY
 from aegis.market.breakout import breakout_rule
 from aegis.market.closings import MARK_FIELDS, QUOTE_FIELDS
 from aegis.market.events import LOG
@@ -126,6 +126,11 @@ class Analysis:
         self._one_symbol[0] = symbol
         self._one_bar[0] = closing["bar"]
         self.take_bars(self._one_symbol, self._one_bar)
+
+    def break_all(self) -> None:
+        """Ticks are lost, and nobody knows whose: the bars that form, and where none does the next ones, may miss trades."""
+        self.state["gap"] = FLAG_BROKEN
+        self.state["forming"]["flags"] |= FLAG_BROKEN
 
     def obey(self, orders: NDArray[np.void]) -> None:
         """Do what is told besides ticks: see `aegis.market.commands`. `closings` are then those of past bars.

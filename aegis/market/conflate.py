@@ -235,6 +235,11 @@ class Conflation:
         written = _conflate(ticks, len(ticks), self.windows, self.length_ns, self._closed)
         return self._closed[:written]
 
+    def break_all(self) -> None:
+        """Ticks are lost, and nobody knows whose: the windows that form, or form next, may miss trades."""
+        self.windows["gap"] = FLAG_BROKEN
+        self.windows["forming"]["trades"]["flags"] |= FLAG_BROKEN
+
     def flush(self, now_ns: int) -> NDArray[np.void]:
         """Close every window whose end is not after `now_ns`, in exchange time: quiet symbols are told of as well.
 

@@ -5,12 +5,13 @@ The lane and the slow path ask the same compiled function, `admit`, about the sa
 
 1. **Time.** An event further ahead of exchange time than `future_ns` is FUTURE. Exchange time is the newest event of
    the kind, and what has passed since by the monotonic clock: the wall clock has no say, it is often a second off.
-   Eight events in a row that agree with each other move it.
+   Eight events in a row that agree with each other, and with what passed between them, move it on. It is moved back where
+   for `future_ns` nothing was heard that is near it: a connection that lags moves no clock while another one does not.
 2. **Two connections.** While a connection is replaced, what the newcomer brings is SHADOWED until the old one has
    brought as much: the newcomer has everything from its first event on, the old one everything before. From there on
    the series takes whichever comes first.
-3. **Ids.** One that was seen is a DUPLICATE. A lower one that was not is late and let in: a frame that went the slow
-   way. Not so with quotes: the newest is the truth, and an older one would undo it. A lower one with a newer time than all before says that the exchange has begun its ids anew: it is let in
+3. **Ids.** One that was seen is a DUPLICATE, and so is one so low that nobody can tell any more. A lower one that was not seen
+   is late and let in: a frame that went the slow way. Not so with quotes: the newest is the truth, and an older one would undo it. A lower one with a newer time than all before says that the exchange has begun its ids anew: it is let in
    behind a GAP, so that no series is silent for ever. A hole in the ids of aggTrade is a GAP as well.
 4. **Price.** A price that differs from the one before by more than `jump_sigmas` standard deviations of such
    differences is an OUTLIER: it is kept out until `jump_confirmations` in a row agree on the new level, which is then
@@ -84,10 +85,10 @@ class Standing(IntEnum):
     """Nothing was heard for a while, which a GAP has said already: the next id may be any."""
 
 
-_RECENT: Final = 4
 _SERIES: Final = np.dtype(
     [
-        ("recent", "<i8", (_RECENT,)),  # the highest ids let in, highest first; 0 for none
+        ("highest", "<i8"),  # id let in; 0 for none
+        ("seen", "<u8"),  # bit n: the id n + 1 below it was let in
         ("event_ns", "<i8"),  # the newest time let in
         ("shadow", "<i8"),  # the last id shadowed; 0 before the first
         ("standing", "<i8"),
@@ -102,7 +103,9 @@ _CLOCK: Final = np.dtype(
     [
         ("event_ns", "<i8"),  # the newest event; 0 before the first
         ("recv_us", "<i8"),  # when it was received
+        ("near_us", "<i8"),  # when an event was received last that was near it
         ("ahead_ns", "<i8"),  # the last event that was too far ahead
+        ("ahead_us", "<i8"),  # when that was received
         ("ahead", "<i8"),  # how many in a row are, and agree
         ("behind", "<i8"),  # how many in a row are as far behind
     ]
@@ -116,11 +119,17 @@ _TABLE: Final = np.dtype(
         ("holes", "<i8"),
         ("restarts", "<i8"),
         ("late", "<i8"),
+        # The newest receive stamp, in more than the 32 bits of a TICK: these begin again after 71 minutes.
+        ("recv_us", "<i8"),
         ("clocks", _CLOCK, (SERIES,)),
     ]
 )
 _TIMES_AGREED: Final = 8
 _LEARNING: Final = 1 / 64
+_SEEN: Final = 64
+"""Ids below the highest of which it is known whether they were let in."""
+_ONE: Final = np.uint64(1)
+_NOTHING: Final = np.uint64(0)
 _STAMP: Final = 0xFFFF_FFFF
 _BACKWARDS: Final = 1 << 31
 
@@ -143,25 +152,46 @@ def _is_future(clock: Any, future_ns: int, event_ns: int, recv_us: int, final: b
     """Rule 1: whether the event is too far ahead."""
     if future_ns == 0 or clock.event_ns == 0:
         return False
-    passed_us = (np.int64(recv_us) - clock.recv_us) & _STAMP
-    now_ns = clock.event_ns + (passed_us * 1000 if passed_us < _BACKWARDS else 0)
+    now_ns = clock.event_ns + max(0, recv_us - clock.recv_us) * 1000
     if event_ns - now_ns <= future_ns:
         return False
-    agreeing = clock.ahead + 1 if abs(event_ns - clock.ahead_ns) <= future_ns else 1
+    passed_ns = (recv_us - clock.ahead_us) * 1000
+    agrees = abs(event_ns - clock.ahead_ns - passed_ns) <= future_ns
+    agreeing = clock.ahead + 1 if agrees else 1
     if final:
         clock.ahead_ns = event_ns
+        clock.ahead_us = recv_us
         clock.ahead = agreeing
     return agreeing < _TIMES_AGREED
 
 
 @inlined
 def _move_clock(clock: Any, future_ns: int, event_ns: int, recv_us: int) -> None:
-    """Follow an event that is not too far ahead; one that is too far behind, when enough of them agree."""
+    """Follow an event that is not too far ahead; one that is too far behind, when for long nothing else was heard."""
     clock.ahead = 0
-    clock.behind = clock.behind + 1 if clock.event_ns - event_ns > future_ns else 0
-    if event_ns > clock.event_ns or clock.behind >= _TIMES_AGREED:
+    if clock.event_ns - event_ns <= future_ns:
+        clock.behind = 0
+        clock.near_us = recv_us
+    else:
+        clock.behind += 1
+    is_back = clock.behind >= _TIMES_AGREED and (recv_us - clock.near_us) * 1000 >= future_ns
+    if event_ns > clock.event_ns or is_back:
         clock.event_ns = event_ns
         clock.recv_us = recv_us
+
+
+@inlined
+def _unwrapped(table: Any, recv_us: int) -> int:
+    """A receive stamp of 32 bits in its place among all there were: no two that follow each other are half an hour apart."""
+    stamp = np.int64(recv_us)
+    passed_us = (stamp - table.recv_us) & _STAMP
+    if table.recv_us == 0:
+        table.recv_us = stamp
+    elif passed_us < _BACKWARDS:
+        table.recv_us += passed_us
+    else:
+        return table.recv_us - (_STAMP + 1 - passed_us)  # type: ignore[no-any-return]
+    return table.recv_us  # type: ignore[no-any-return]
 
 
 @inlined
@@ -169,7 +199,7 @@ def _is_shadowed(row: Any, number: int) -> bool:
     """Rule 2, for the newcomer: whether its event has to wait for the old connection."""
     if row.standing != _APART:
         return False
-    if 0 < number <= row.recent[0]:
+    if 0 < number <= row.highest:
         row.standing = _OPEN  # the newcomer is behind: from this id on it has everything
         return False
     if number > 0:
@@ -178,22 +208,26 @@ def _is_shadowed(row: Any, number: int) -> bool:
 
 
 @inlined
-def _is_seen(row: Any, number: int) -> bool:
-    """Rule 3, for an id that is not the highest: whether it was let in before, or is too low to tell."""
-    for place in range(_RECENT):
-        if row.recent[place] == number:
-            return True
-    return number < row.recent[_RECENT - 1]  # type: ignore[no-any-return]
+def _was_let_in(row: Any, number: int) -> bool:
+    """Rule 3, for an id that is not above the highest: whether it was let in before, as far as that is known."""
+    below = row.highest - number
+    if below == 0:
+        return True
+    return below <= _SEEN and (row.seen >> np.uint64(below - 1)) & _ONE == _ONE  # type: ignore[no-any-return]
 
 
 @inlined
 def _remember(row: Any, number: int) -> None:
-    """Put an id where it belongs among the highest."""
-    place = _RECENT - 1
-    while place > 0 and row.recent[place - 1] < number:
-        row.recent[place] = row.recent[place - 1]
-        place -= 1
-    row.recent[place] = number
+    """Note an id as let in."""
+    above = number - row.highest
+    if above > 0:
+        first = row.highest > 0
+        row.seen = row.seen << np.uint64(above) if above < _SEEN else _NOTHING
+        if first and above <= _SEEN:
+            row.seen |= _ONE << np.uint64(above - 1)
+        row.highest = number
+    elif -_SEEN <= above < 0:
+        row.seen |= _ONE << np.uint64(-above - 1)
 
 
 @inlined
@@ -226,10 +260,11 @@ def _is_outlier(table: Any, row: Any, price: float, final: bool) -> bool:
 def _take_id(table: Any, row: Any, series: int, number: int, event_ns: int) -> int:
     """Note an id that is let in; returns the verdict."""
     verdict = _ADMITTED
-    highest = row.recent[0]
+    highest = row.highest
     if number > 0 and number < highest:
         if event_ns > row.event_ns:
-            row.recent[:] = 0
+            row.highest = 0
+            row.seen = _NOTHING
             table.restarts += 1
             verdict = _BEHIND_GAP
         else:
@@ -265,19 +300,22 @@ def admit(
     head, tick = _table_at(table), _tick_at(tick_at)
     row = _row_at(table + _TABLE_BYTES + (tick.symbol * SERIES + series) * _ROW_BYTES)
     clock, future_ns = head.clocks[series], head.future_ns
-    if _is_future(clock, future_ns, tick.event_ns, tick.recv_us, final):
+    recv_us = _unwrapped(head, tick.recv_us)
+    if _is_future(clock, future_ns, tick.event_ns, recv_us, final):
         return _FUTURE
     if is_newcomer and _is_shadowed(row, number):
         return _SHADOWED
-    is_known = 0 < number <= row.recent[0] and tick.event_ns <= row.event_ns
-    is_over = is_known and (series == _QUOTES or _is_seen(row, number))
+    is_over = False
+    if 0 < number <= row.highest:
+        is_lost = series == _QUOTES or row.highest - number > _SEEN
+        is_over = _was_let_in(row, number) or (is_lost and tick.event_ns <= row.event_ns)
     verdict = _DUPLICATE if is_over else _ADMITTED
     price = (tick.bid + tick.ask) / 2 if tick.kind == _QUOTE else tick.bid
     if verdict == _ADMITTED and _is_outlier(head, row, price, final):
         verdict = _OUTLIER
     if final or verdict != _OUTLIER:
         row.heard += not is_newcomer
-        _move_clock(clock, future_ns, tick.event_ns, tick.recv_us)
+        _move_clock(clock, future_ns, tick.event_ns, recv_us)
     if verdict == _ADMITTED:
         verdict = _take_id(head, row, series, number, tick.event_ns)
     return verdict

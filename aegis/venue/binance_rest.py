@@ -342,6 +342,7 @@ def _understood(read: Callable[[], T]) -> T:
         KeyError,
         IndexError,
         TypeError,
+        ArithmeticError,  # a number that no column of ours holds
         RecursionError,
     ) as why:
         raise Unavailable(f"an answer cannot be read: {type(why).__name__}") from None

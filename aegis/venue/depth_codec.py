@@ -29,6 +29,7 @@ __all__ = ["DepthSnapshot", "Levels", "change_levels", "check_place", "decode_sn
 
 _PRICE_MAX: Final = (1 << 53) // PRICE_ONE
 _NS_PER_MS: Final = 1_000_000
+_ID_MAX: Final = 1 << 62
 _LEVEL_BYTES_MIN: Final = len('["1","0"],')
 
 Levels = npt.NDArray[np.void]
@@ -51,7 +52,8 @@ def check_place(update: DepthUpdate) -> None:
     Raises:
         Refused: no market has such.
     """
-    if not (update.pu >= 0 < update.u and 0 < update.T * _NS_PER_MS < MAX_EVENT_NS):
+    are_ids = 0 <= update.pu < _ID_MAX and 0 < update.u < _ID_MAX and abs(update.U) < _ID_MAX
+    if not (are_ids and 0 < update.T * _NS_PER_MS < MAX_EVENT_NS):
         raise Refused(f"a change from {update.pu} to {update.u} at {update.T}")
 
 
@@ -89,7 +91,7 @@ def decode_snapshot(body: bytes, limit: int) -> DepthSnapshot:
         sides = [_read(raw) for raw in (found.bids, found.asks)]
     except (msgspec.DecodeError, ValueError, RecursionError) as why:
         raise Refused(f"a depth snapshot cannot be read: {why}") from None
-    if found.last_update_id <= 0 or not 0 <= found.T * _NS_PER_MS < MAX_EVENT_NS:
+    if not 0 < found.last_update_id < _ID_MAX or not 0 <= found.T * _NS_PER_MS < MAX_EVENT_NS:
         raise Refused(f"a depth snapshot of id {found.last_update_id} at {found.T}")
     return DepthSnapshot(found.last_update_id, found.T, sides[0], sides[1], limit)
 

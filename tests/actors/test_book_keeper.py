@@ -305,8 +305,9 @@ async def test_levels_that_no_market_has_are_refused(autojump_clock: MockClock, 
     await desk.live(10)
     with pytest.raises(Refused):
         desk.keeper.take(change(10, 14, ["99.5", "-1"]))
-    with pytest.raises(Refused):
-        desk.keeper.take(change(-1, 14))
+    for begin, end in ((-1, 14), (10, 1 << 63), (10**400, 10**401)):
+        with pytest.raises(Refused):
+            desk.keeper.take(change(begin, end))
     assert desk.update_id == 10
     desk.keeper.take(change(14, 18, ["NaN", "1"]))
     assert desk.phase is Phase.BROKEN

@@ -155,6 +155,20 @@ async def test_brain_gives_the_same_signals_however_the_ticks_are_cut(
         assert stage.gate.expect(Signal).price == 104.0
 
 
+async def test_brain_breaks_the_bars_that_may_miss_what_was_overwritten(
+    mock_clock: MockClock,
+) -> None:
+    """Of every symbol: nobody knows whose ticks they were. What comes after is whole again."""
+    async with open_stage() as stage:
+        await stage.feed(trades(BREAKOUT[:3]))
+        broken = (await stage.report()).counts["broken_bars"]
+        stage.reader.lost = 7
+        await stage.feed(trades(BREAKOUT)[3:])
+        counts = (await stage.report()).counts
+        assert counts["broken_bars"] == broken + 2  # the one that formed, and the next
+        assert counts["bars"] > counts["broken_bars"]
+
+
 async def test_brain_watches_the_stop_of_a_position(mock_clock: MockClock) -> None:
     """A quote at the stop asks for the exit, once, until the position changes again."""
     async with open_stage() as stage:

@@ -199,6 +199,31 @@ async def step_unheard(stage: Stage, ticks: npt.NDArray[np.void]) -> None:
     pytest.fail("nothing was stepped while the loop was busy")
 
 
+async def test_bars_that_miss_overwritten_ticks_are_broken() -> None:
+    """Nobody knows whose they were: no entry is decided on any bar that forms then, or next."""
+    analysis, ticks = Analysis(len(SYMBOLS), PARAMETERS), market(20_000)
+    analysis.step(ticks[:10_000])  # the first bar of each symbol, of which nobody saw the beginning
+    before = analysis.state["broken_bars"].copy()
+    assert not analysis.state["forming"]["flags"].any()
+    with (
+        Ring.create(TICK, 4096) as ring,
+        ring.reader("brain", policy=Policy.LOSSY) as reader,
+        ring.writer() as writer,
+    ):
+        for piece in np.split(ticks[10_000:], 10):
+            assert writer.write_batch(piece) == len(piece)
+        async with open_system("overrun") as system:
+            gate = await system.spawn(Gate, [])
+            brain = await system.spawn(Brain, reader, analysis, SYMBOLS, gate, name="brain")
+            with trio.fail_after(PATIENCE_S):
+                while analysis.state["event_ns"].max() < ticks["event_ns"].max():
+                    await trio.lowlevel.checkpoint()
+            report = await brain.ask(Report(), timeout=PATIENCE_S)
+    assert report.ticks_lost > 0
+    broken = analysis.state["broken_bars"] - before
+    assert ((broken >= 1) & (broken <= 2)).all()
+
+
 async def test_signals_that_find_no_room_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loop that is away for too long misses some; each that the step made was handed on, or is told of."""
     monkeypatch.setattr(brain_thread, "_OUTPUTS", 64)

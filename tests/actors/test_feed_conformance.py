@@ -235,6 +235,27 @@ async def test_feed_marks_what_a_handover_has_lost(
         assert watch.strays() == []
 
 
+@pytest.mark.parametrize("death", ["silent", "gone"])
+async def test_feed_goes_on_with_the_newcomer_once_the_old_socket_is_dead(
+    feeding: Any, terms: SocketTerms, death: str
+) -> None:
+    """Also where it is half-open, and only silent: what the newcomer brings is not held back until the handover's time is over."""
+    long = msgspec.structs.replace(terms, overlap_ms=60_000, handover_ms=600_000)
+    if death == "silent":
+        long = msgspec.structs.replace(long, overlap_ms=100)
+    async with feeding(feed_terms=long) as (server, watch):
+        (old,) = server._connections_of(Route.PUBLIC)
+        server.faults.inject(Route.PUBLIC, text_frame(b'{"e":"serverShutdown","E":1}'))
+        await watch.until(lambda status: status.connects == 3)
+        if death == "silent":
+            old.unsubscribe(old.streams)
+        else:
+            old.drop()
+        await watch.until(lambda status: sum(shard.handovers for shard in status.shards) == 1)
+        await watch.until_whole()
+        assert watch.strays() == []
+
+
 async def test_feed_keeps_the_old_socket_when_a_new_one_fails(
     feeding: Any, terms: SocketTerms
 ) -> None:

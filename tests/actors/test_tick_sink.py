@@ -197,3 +197,16 @@ async def test_sink_puts_a_gap_before_a_tick_whose_id_does_not_follow() -> None:
     kinds = [record["kind"] for record in writer.records]
     assert kinds == [TickKind.TRADE, TickKind.GAP, TickKind.TRADE]
     assert (sink.gaps, sink.ticks) == (1, 2)
+
+
+async def test_sink_outlives_numbers_that_no_column_holds() -> None:
+    """An integer of the wire may have hundreds of digits: nothing that a server sends stops the worker."""
+    mark = (
+        '{"stream":"btcusdt@markPrice@1s","data":{"e":"markPriceUpdate","E":1654858692000,"s":"BTCUSDT",'
+        '"p":"29968.9","i":"29980.6","r":"0.0001","T":%s}}'
+    )
+    for frame in (mark % ("9" * 400), AGG.replace("3895", "9" * 400)):
+        sink, writer = await sink_of(frame)
+        assert (sink.malformed, writer.records) == (1, [])
+    sink, _ = await sink_of(mark % 1654876800000)
+    assert (sink.malformed, sink.ticks) == (0, 1)

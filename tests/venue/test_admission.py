@@ -81,6 +81,24 @@ def test_ids_that_went_the_slow_way_are_let_in_late() -> None:
     assert table.ask(8, 20) is Verdict.ADMITTED
 
 
+def test_an_id_is_let_in_late_behind_dozens_of_others() -> None:
+    """As many trades may be in one read: the first of them went the slow way, and is no duplicate."""
+    table = Table()
+    trades = Series.TRADES
+    for number in (4, *range(6, 69)):
+        assert table.ask(number, series=trades) is Verdict.ADMITTED
+    assert table.ask(5, series=trades) is Verdict.ADMITTED
+    assert all(table.ask(number, series=trades) is Verdict.DUPLICATE for number in range(4, 69))
+
+
+def test_an_id_that_was_seen_is_a_duplicate_at_whatever_time() -> None:
+    """A repetition with another time is one, and no new count."""
+    table = Table()
+    for number in (5, 6, 7):
+        table.ask(number, number)
+    assert [table.ask(number, 100) for number in (7, 6, 5)] == [Verdict.DUPLICATE] * 3
+
+
 def test_a_quote_that_went_the_slow_way_undoes_no_newer_one() -> None:
     """The newest quote is the truth: one from before it would be a price of the past, and could fire a stop."""
     table = Table()
@@ -215,8 +233,41 @@ def test_time_that_was_wrong_at_first_is_found_out() -> None:
     table = Table()
     table.ask(1, 10**12)
     for number in range(2, 20):
-        assert table.ask(number, number) is not Verdict.FUTURE
-    assert table.ask(20, 10**12) is Verdict.FUTURE
+        at_ms = number * 1000
+        assert table.ask(number, at_ms, recv_us=at_ms * 1000) is not Verdict.FUTURE
+    assert table.ask(20, 10**12, recv_us=20_000_000) is Verdict.FUTURE
+
+
+def test_a_connection_that_lags_does_not_keep_another_from_being_heard() -> None:
+    """A clock that followed the one that is late would find what is current far ahead of it."""
+    table = Table()
+    table.ask(0, 59_000, recv_us=59_000_000)
+    for second in range(300):
+        now_ms = 60_000 + second * 1000
+        for late in range(10):
+            table.ask(0, now_ms - 12_000 + late, recv_us=now_ms * 1000 + late)
+        assert table.ask(0, now_ms, recv_us=now_ms * 1000 + 20) is Verdict.ADMITTED
+
+
+@pytest.mark.parametrize("quiet_min", [36, 70, 72, 600])
+def test_a_kind_that_was_quiet_for_long_is_let_in_again(quiet_min: int) -> None:
+    """Receive stamps begin again after 71 minutes; what else is heard meanwhile tells how often they did."""
+    table, us = Table(), 60_000_000
+    table.ask(1, 0)
+    for minute in range(quiet_min):
+        table.ask(0, minute * 60_000, series=Series.MARKS, recv_us=minute * us)
+    assert table.ask(2, quiet_min * 60_000, recv_us=quiet_min * us) is Verdict.ADMITTED
+
+
+def test_slow_events_that_are_ahead_agree_with_what_passes_between_them() -> None:
+    """A trade every quarter of a minute: they are no nearer to each other, and the clock moves all the same."""
+    table = Table()
+    table.ask(1, 0)
+    verdicts = [
+        table.ask(number, 3_600_000 + number * 15_000, recv_us=number * 15_000_000)
+        for number in range(2, 12)
+    ]
+    assert verdicts == [Verdict.FUTURE] * 7 + [Verdict.BEHIND_GAP] + [Verdict.ADMITTED] * 2
 
 
 # ---- prices

@@ -150,6 +150,8 @@ def test_snapshot_is_the_same_by_either_reading() -> None:
     "fields",
     [
         {"lastUpdateId": 0},
+        {"lastUpdateId": 1 << 63},
+        {"lastUpdateId": 10**400},
         {"lastUpdateId": "7"},
         {"bids": [["-1", "1"]]},
         {"asks": [["1"]]},
