@@ -56,7 +56,7 @@ def answer(message: str | bytes, session: Session) -> tuple[bytes, bool]:
 def _read(message: str | bytes) -> dict[str, Any]:
     try:
         request = msgspec.json.decode(message)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the last: nested too deep
         raise Rejected(INVALID_JSON, "Invalid JSON: expected value at line 1 column 1") from None
     return request if isinstance(request, dict) else {}
 

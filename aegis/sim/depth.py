@@ -6,6 +6,7 @@ before it that touched the symbol, and only its `pu` says that nothing lies betw
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -208,6 +209,14 @@ class _Snapshot(msgspec.Struct, rename="camel"):
     asks: Rows
 
 
+_LEVEL: Final = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?", re.ASCII)
+
+
+def _are_levels(*sides: Rows) -> bool:
+    """Whether prices and quantities are numbers that an exchange writes: nothing else may be in a book."""
+    return all(_LEVEL.fullmatch(text) for side in sides for level in side for text in level)
+
+
 _recorded: Final = msgspec.json.Decoder(_Recorded).decode
 _snapshot: Final = msgspec.json.Decoder(_Snapshot).decode
 
@@ -223,30 +232,36 @@ class RecordedBook:
         self._update_id = 0
         self._sides: tuple[dict[Decimal, tuple[str, str]], ...] = ({}, {})
 
-    def change(self, payload: msgspec.Raw) -> None:
-        """Take a depthUpdate."""
+    def change(self, payload: msgspec.Raw) -> bool:
+        """Take a depthUpdate; False for what is none, or has a level that is none."""
         try:
             found = _recorded(payload)
-        except msgspec.ValidationError:
-            return
+        except (msgspec.DecodeError, RecursionError):
+            return False
+        if not _are_levels(found.b, found.a):
+            return False
         change = _Change(found.pu, found.u, found.b, found.a)
         if self._update_id:
             self._apply(change)
         else:
             self._waiting.append(change)
+        return True
 
-    def begin(self, payload: bytes) -> None:
-        """Take a snapshot as REST gave it, and the changes behind it; only the first one counts."""
+    def begin(self, payload: bytes) -> bool:
+        """Take a snapshot as REST gave it, and the changes behind it; only the first one counts. False for what is none."""
         try:
             found = _snapshot(payload)
-        except msgspec.ValidationError:
-            return
+        except (msgspec.DecodeError, RecursionError):
+            return False
+        if not _are_levels(found.bids, found.asks):
+            return False
         if not self._update_id:
             self._put(found.bids, found.asks)
             self._update_id = found.last_update_id
             for change in self._waiting:
                 self._apply(change)
         self._waiting.clear()
+        return True
 
     def show(self, limit: int) -> Shown:
         """See `PublicBook`."""

@@ -58,7 +58,7 @@ async def serve_http(stream: trio.abc.Stream, respond: Respond) -> None:
         reply = await respond(request)
         if reply is None:
             return
-        await _send(stream, connection, reply)
+        await _send(stream, connection, reply, is_head=request.method == "HEAD")
         if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
             return
         connection.start_next_cycle()
@@ -90,14 +90,17 @@ def _request(head: h11.Request, body: bytes) -> HttpRequest:
     return HttpRequest(head.method.decode("ascii"), path.decode("latin-1"), query, headers, body)
 
 
-async def _send(stream: trio.abc.Stream, connection: h11.Connection, reply: HttpReply) -> None:
+async def _send(
+    stream: trio.abc.Stream, connection: h11.Connection, reply: HttpReply, *, is_head: bool = False
+) -> None:
+    """Send a reply; one to HEAD says how long its body would be, and has none."""
     headers = [
         ("content-type", "application/json"),
         ("content-length", str(len(reply.body))),
         *reply.headers.items(),
     ]
     data = connection.send(h11.Response(status_code=reply.status, headers=headers)) or b""
-    data += connection.send(h11.Data(data=reply.body)) or b""
+    data += connection.send(h11.Data(data=b"" if is_head else reply.body)) or b""
     data += connection.send(h11.EndOfMessage()) or b""
     await stream.send_all(data)
 

@@ -56,7 +56,9 @@ class Hub:
         for name in names:
             if name in self.deaf:
                 continue
-            if subscriber.route is Route.PRIVATE or route_of(name) is subscriber.route:
+            is_market = "@" in name or name.startswith("!")
+            speaks = route_of(name) if is_market else Route.PRIVATE  # a listen key
+            if speaks is subscriber.route:
                 self._subscribers.setdefault(name, {})[subscriber] = None
         self._changed.set()
 

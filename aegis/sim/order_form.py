@@ -14,6 +14,8 @@ __all__ = ["read_order"]
 _CLIENT_ID = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}\Z")
 _LONGEST_CLIENT_ID = 36
 _CONDITIONAL = {"STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"}
+_OF_CONDITIONAL = ("closePosition", "stopPrice", "activationPrice", "callbackRate")
+"""What only orders of the algo service take: an order that forgot them would be another one."""
 
 
 def read_order(params: Params) -> NewOrder:
@@ -28,6 +30,9 @@ def read_order(params: Params) -> NewOrder:
     for name in ("priceMatch", "goodTillDate"):
         if params.get(name, "NONE") not in {"NONE", "0"}:
             raise Rejected(-1130, f"Data sent for parameter '{name}' is not valid.")
+    for name in _OF_CONDITIONAL:
+        if params.get(name, "false").lower() not in {"", "false", "0"}:
+            raise Rejected(-1106, f"Parameter '{name}' sent when not required.")
     market = kind is OrderType.MARKET
     if market:
         _refuse_unwanted(params)

@@ -161,7 +161,7 @@ class Recording:
                 frame.decode()
             found = _combined(frame)
             return Frame(int(stamp), found.stream, frame, found.data)
-        except (ValueError, msgspec.DecodeError):
+        except (ValueError, msgspec.DecodeError, RecursionError):
             if _snapshot_in(line) is None:
                 self.malformed += 1
             return None

@@ -24,6 +24,8 @@ from aegis.sim.recording import (
 
 __all__ = ["Replay"]
 
+_PAUSE_NS_MAX = 86_400_000_000_000
+"""A time that is a day after the one before is a damaged one: nobody waits for it."""
 _BATCH = 64  # frames between two looks at the clients
 _AHEAD_BYTES = 256 * 1024  # what a client may have waiting before the replay waits for it
 _NOTICEABLE_S = 0.001
@@ -77,13 +79,22 @@ class Replay:
         """
         await self._hub.until_heard(self.driving)
         first_ns, began = None, trio.current_time()
+        newest_ns = 0
         for number, frame in enumerate(merged(self._recordings)):
             first_ns = first_ns or frame.local_ns
+            newest_ns = newest_ns or frame.local_ns
+            if frame.local_ns - newest_ns > _PAUSE_NS_MAX:
+                self._unreadable += 1
+                continue
+            newest_ns = frame.local_ns
             due = began + (frame.local_ns - first_ns) / 1e9 / self._speed
             if number % _BATCH == 0:
                 await trio.lowlevel.checkpoint()
+                before = trio.current_time()
                 await self._hub.until_heard(self.driving)
                 await self._hub.drained(_AHEAD_BYTES)
+                paused_s = trio.current_time() - before
+                began, due = began + paused_s, due + paused_s  # nothing is caught up with
             if due - trio.current_time() > _NOTICEABLE_S:
                 await trio.sleep_until(due)
             self._play(frame, wall_ms())
@@ -104,10 +115,11 @@ class Replay:
         if symbol not in self._exchange.listings:
             return kind != SNAPSHOT
         if kind == SNAPSHOT:
-            self._book(symbol).begin(frame.frame)
+            self._unreadable += not self._book(symbol).begin(frame.frame)
             return False
-        if kind == "depth":
-            self._book(symbol).change(frame.payload)
+        if kind == "depth" and not self._book(symbol).change(frame.payload):
+            self._unreadable += 1
+            return False
         if kind not in DRIVING:
             return True
         if kind == "bookTicker":

@@ -14,6 +14,7 @@ from aegis.sim.replies import order_query_reply, order_reply, trade_reply
 __all__ = ["TRADE_ENDPOINTS"]
 
 Row = TypeVar("Row")
+_SPAN_MS = 7 * 86_400_000
 _AT_ONCE = {TimeInForce.IOC, TimeInForce.FOK}
 
 
@@ -75,16 +76,34 @@ def _all_orders(desk: Desk, params: Params, _now_ms: int) -> object:
     symbol = params.text("symbol")
     listing = desk.exchange.listing(symbol)
     first = params.optional_integer("orderId") or 0
-    mine = [each for each in desk.exchange.orders if each.asked.symbol == symbol]
+    start, end = _span(params)
+    mine = [
+        each
+        for each in desk.exchange.orders
+        if each.asked.symbol == symbol
+        and (start is None or each.created_ms >= start)
+        and (end is None or each.created_ms <= end)
+    ]
     chosen = _page([each for each in mine if each.id >= first], params, ascending_from="orderId")
     return [order_query_reply(each, listing) for each in chosen]
+
+
+def _span(params: Params) -> tuple[int | None, int | None]:
+    """The times between which a client asks; a week at most (protocol §9.2)."""
+    start, end = params.optional_integer("startTime"), params.optional_integer("endTime")
+    if start is not None and end is not None:
+        if start > end:
+            raise Rejected(-1023, "Start time is greater than end time.")
+        if end - start > _SPAN_MS:
+            raise Rejected(-4165, "Maximum time interval is 7 days.")
+    return start, end
 
 
 def _user_trades(desk: Desk, params: Params, _now_ms: int) -> object:
     symbol = params.text("symbol")
     listing = desk.exchange.listing(symbol)
     first, order_id = params.optional_integer("fromId"), params.optional_integer("orderId")
-    start, end = params.optional_integer("startTime"), params.optional_integer("endTime")
+    start, end = _span(params)
     if first is not None and (start is not None or end is not None):
         raise Rejected(-1128, "Combination of optional parameters invalid.")
     mine = [
@@ -100,12 +119,13 @@ def _user_trades(desk: Desk, params: Params, _now_ms: int) -> object:
 
 
 def _page(rows: list[Row], params: Params, *, ascending_from: str) -> list[Row]:
-    """Return at most `limit` rows: the first ones where the client named a start, else the last ones."""
+    """Return at most `limit` rows: the first ones where the client named a start, by id or by time, else the last ones."""
     limit = params.optional_integer("limit")
     limit = 500 if limit is None else limit
     if not 0 < limit <= 1000:
         raise Rejected(-1130, "Data sent for parameter 'limit' is not valid.")
-    return rows[:limit] if ascending_from in params else rows[-limit:]
+    is_ascending = ascending_from in params or "startTime" in params
+    return rows[:limit] if is_ascending else rows[-limit:]
 
 
 def _countdown(desk: Desk, params: Params, now_ms: int) -> object:

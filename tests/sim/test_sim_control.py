@@ -147,3 +147,10 @@ def test_target_keeps_the_wanted_events() -> None:
 def test_unserved_paths_have_no_target(path: str) -> None:
     """Unrouted legacy paths, trailing slashes and unknown forms are not served."""
     assert read_target(path) is None
+
+
+def test_a_frame_that_is_nested_beyond_reason_is_no_json() -> None:
+    """It costs the connection that sent it, and no other one."""
+    reply, last = answer("[" * 5000 + "]" * 5000, Session())
+    assert msgspec.json.decode(reply)["error"]["code"] == 3
+    assert last

@@ -218,6 +218,20 @@ def test_what_is_no_change_is_left_out() -> None:
     assert book.show(5).update_id == 20
 
 
+@pytest.mark.parametrize("text", ["1.O", "NaN", "-1", "", "1e5", "6000O.0", "Infinity", "1" * 400])
+def test_a_level_that_is_no_number_is_in_no_book(text: str) -> None:
+    """One damaged byte of a recording must neither end the venue nor make it show what nobody can read."""
+    book = RecordedBook()
+    for level in ([text, "1"], ["1", text]):
+        bids = msgspec.json.encode({"lastUpdateId": 20, "bids": [level], "asks": []})
+        assert not book.begin(bids)
+    assert book.begin(SNAPSHOT)
+    for level in ([text, "1"], ["9", text]):
+        assert not book.change(change(20, 25, [level], []))
+    assert not book.change(msgspec.Raw(b"[" * 5000 + b"]" * 5000))
+    assert book.show(5).update_id == 20
+
+
 def test_snapshots_of_a_recording_belong_to_the_symbol_before_them(tmp_path: Path) -> None:
     """A snapshot line names no symbol; it comes with the frames only where it is asked for."""
     event = bytes(change(1, 2, [], [])).decode()

@@ -196,3 +196,20 @@ async def test_orders_trade_on_the_recorded_quotes(serve: Any, recording: Path) 
     assert exchange.order("BTCUSDT", order.id, None).executed == Decimal("0.7")
     (candle,) = exchange.listing("BTCUSDT").candles.at("1m")
     assert (candle.open_ms, candle.trades) == (60_000, 400)
+
+
+async def test_replay_waits_for_no_damaged_time(serve: Any, tmp_path: Path) -> None:
+    """One digit too many is decades: that line is counted, and what follows is served at its time."""
+    path = tmp_path / "late.gz"
+    with gzip.open(path, "wt") as file:
+        for number, at in enumerate((SECOND, 10 * SECOND * 10**9, SECOND + 1000), 1):
+            file.write(f"{at} {quote(number, '60000.00', '60000.10')}\n")
+    server = await serve(recordings=[path], speed=1.0)
+    frames: list[bytes] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(collect, server, "/public/ws/btcusdt@bookTicker", frames)
+        with trio.fail_after(5):
+            await server.replay.ended.wait()
+        nursery.cancel_scope.cancel()
+    assert server.replay.malformed == 1
+    assert sum(server.replay.frames.values()) == 2

@@ -77,6 +77,42 @@ async def test_order_lives_from_new_to_canceled(client: Any) -> None:
     assert [each["orderId"] for each in everything] == [placed["orderId"]]
 
 
+@pytest.mark.parametrize(
+    "more", ["closePosition=true", "stopPrice=60000", "activationPrice=1", "callbackRate=0.5"]
+)
+async def test_what_only_a_conditional_order_takes_is_refused(client: Any, more: str) -> None:
+    """An order that forgot it would be another one: to close a position that is not there, it would open one."""
+    for order in (MARKET, LIMIT):
+        assert (await client.order(f"{order}&{more}")).json()["code"] == -1106
+    assert (await client.order(f"{MARKET}&closePosition=false&stopPrice=0")).status_code == 200
+
+
+async def test_history_is_paged_by_time_as_well(client: Any) -> None:
+    """With a start the first rows come first, so that whoever goes on from the last one misses none; a week at most."""
+    exchange = client.server.exchange
+    for _ in range(3):
+        await client.order(MARKET)
+    ids = [each.id for each in exchange.trades]
+    begin = exchange.trades[0].time_ms
+    asked = f"symbol=BTCUSDT&startTime={begin}"
+    first = (await client.call("GET", "/fapi/v1/userTrades", f"{asked}&limit=2")).json()
+    assert [row["id"] for row in first] == ids[:2]
+    newest = (await client.call("GET", "/fapi/v1/userTrades", "symbol=BTCUSDT&limit=2")).json()
+    assert [row["id"] for row in newest] == ids[-2:]
+    orders = [order.id for order in exchange.orders]
+    for span, expected in (
+        (f"startTime={begin - 60_000}", orders),
+        (f"startTime={begin + 60_000}", []),
+        (f"endTime={begin - 60_000}", []),
+    ):
+        found = (await client.call("GET", "/fapi/v1/allOrders", f"symbol=BTCUSDT&{span}")).json()
+        assert [row["orderId"] for row in found] == expected
+    for path in ("userTrades", "allOrders"):
+        for span in (f"startTime={begin}&endTime={begin - 1}", f"startTime=0&endTime={begin}"):
+            reply = await client.call("GET", f"/fapi/v1/{path}", f"symbol=BTCUSDT&{span}")
+            assert reply.json()["code"] in {-1023, -4165}
+
+
 async def test_income_tells_of_every_change_of_the_wallet(client: Any) -> None:
     """Of trades and of all else, in the order of time, by kind and from a moment on; the sum is what the wallet gained."""
     exchange = client.server.exchange
@@ -247,6 +283,15 @@ async def test_server_survives_what_is_no_http(server: Server) -> None:
             async for _ in stream:
                 continue
     async with httpx.AsyncClient(base_url=server.rest_url) as http:
+        assert (await http.get("/fapi/v1/ping")).status_code == 200
+
+
+async def test_head_has_no_body(server: Server) -> None:
+    """Whoever only wants to know whether it is there ends nothing by asking."""
+    async with httpx.AsyncClient(base_url=server.rest_url) as http:
+        for _ in range(2):
+            reply = await http.head("/fapi/v1/ping")
+            assert (reply.content, int(reply.headers["content-length"]) > 0) == (b"", True)
         assert (await http.get("/fapi/v1/ping")).status_code == 200
 
 

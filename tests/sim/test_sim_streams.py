@@ -270,3 +270,15 @@ async def test_silenced_stream_keeps_its_socket(server: Server) -> None:
         server.faults.speak("btcusdt@aggTrade")
         while (await receive(socket))["stream"] != "btcusdt@aggTrade":
             continue
+
+
+async def test_market_streams_are_silent_on_the_private_route(server: Server) -> None:
+    """They are acknowledged there, as everywhere on a wrong route: a client with that fault has to find it here."""
+    async with connect(server, "/private/ws/btcusdt@aggTrade") as wrong:
+        assert await ask(wrong, "SUBSCRIBE", "btcusdt@bookTicker") == {"result": None, "id": 1}
+        async with connect(server, "/public/ws/btcusdt@bookTicker") as right:
+            for _ in range(20):
+                await receive(right)
+        with trio.move_on_after(0.2) as waiting:
+            await wrong.get_message()
+        assert waiting.cancelled_caught
