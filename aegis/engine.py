@@ -155,13 +155,17 @@ class Engine:
             await actor.stop(why)
         ended = Entry("run_ended", {"why": why, "reconciled": agreement.agreed})
         scribe = await self._ask(cast.scribe, Seal(ended))
-        folded = recovery.fold(self._journal.rows()).fingerprint()
+        folded = await trio.to_thread.run_sync(self._fold)  # a second and more, of a long journal
         return attrs.evolve(
             report,
             scribe=scribe,
             reconciliation=agreement,
             journal_agrees=folded == fingerprint,
         )
+
+    def _fold(self) -> str:
+        """What the journal says, now that nobody writes to it any more."""
+        return recovery.fold(self._journal.rows()).fingerprint()
 
     async def _compare(self) -> Reconciliation:
         try:
@@ -264,7 +268,7 @@ async def open_engine(
     clock = clock or SystemClock()
     policy = Policy.GATE if config.feed.lossless else Policy.LOSSY
     playbook = read_playbook(config)
-    ledger = recovery.fold(journal.rows())
+    ledger = await trio.to_thread.run_sync(recovery.fold, journal.rows())
     with ExitStack() as opened:
         if config.run.own_core and not opened.enter_context(keep_to_the_last_core()):
             _log.info(

@@ -21,6 +21,9 @@ __all__ = ["Page", "Pen", "write_down"]
 _GIL_S: Final = 0.0005
 """The longest that the loop keeps the GIL while the thread waits for it; 5 ms, if nobody said anything."""
 
+_found_s: Final[list[float]] = []
+"""The interval that was there before, once for each that is at work."""
+
 
 @attrs.frozen
 class Page:
@@ -112,14 +115,16 @@ class Pen:
 def _taking_turns() -> Iterator[None]:
     """Let the thread have the GIL soon: it needs it again after each call into SQLite, and an order waits for that.
 
-    It is one figure for the whole process: of two at once each puts back what it has found, whatever the other needs.
+    It is one figure for the whole process: of several at once the last one puts back what the first has found.
     """
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(min(before, _GIL_S))
+    _found_s.append(_found_s[0] if _found_s else sys.getswitchinterval())
+    sys.setswitchinterval(min(_found_s[0], _GIL_S))
     try:
         yield
     finally:
-        sys.setswitchinterval(before)
+        before_s = _found_s.pop()
+        if not _found_s:
+            sys.setswitchinterval(before_s)
 
 
 def write_down(journal: Journal, pages: list[Page]) -> None:

@@ -51,6 +51,8 @@ _POLL_S: Final = 0.005
 _LOOK_S_MAX: Final = 1.0
 _LOOKS: Final = 4
 """Within the shortest deadline."""
+_SPEAKS_ON: Final = 8
+"""Events of a newcomer that say that it is not the market, or this process, which rests."""
 _LIFE_JITTER: Final = 0.05
 """Sockets that were opened together are not replaced together."""
 
@@ -283,16 +285,18 @@ class ShardKeeper:
     async def _run_together(self, old: MarketSocket, newcomer: MarketSocket) -> None:
         """Return once the newcomer can go on alone, or one of both has ended.
 
-        An old one that is only silent by now has ended as well: what the newcomer brings is held back for nothing.
+        An old one that is silent while the newcomer goes on speaking has ended as well: what that one brings is held back for
+        nothing.
         """
         terms = self._parts.terms
         with trio.move_on_after(terms.overlap_ms / 1000):
             await old.ended.wait()
-        heard, heard_ms = old.heard, self._now_ms()
+        heard, heard_ms, spoken = old.heard, self._now_ms(), newcomer.heard
         while not old.ended.is_set() and not newcomer.ended.is_set():
             if old.heard != heard:
-                heard, heard_ms = old.heard, self._now_ms()
+                heard, heard_ms, spoken = old.heard, self._now_ms(), newcomer.heard
             is_silent = 0 < terms.silence_ms <= self._now_ms() - heard_ms
+            is_silent = is_silent and newcomer.heard - spoken > _SPEAKS_ON
             is_behind = len(self._parts.admission.parted(self._rows)) > 0
             if _speaks(newcomer) and (is_silent or not is_behind):
                 return

@@ -10,6 +10,7 @@ exchange process never pays for numba.
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import sys
@@ -334,12 +335,25 @@ def _finish(
     except* AegisError as group:
         _tell(f"stopped on a fault: {_first(group)}")
         code = Exit.FAULT
+    except* OSError as group:
+        if not _lacks_descriptors(group):
+            raise
+        _tell(f"stopped on a fault: {_first(group)}; ulimit -n 1024")
+        code = Exit.FAULT
     except* (_StoppedAtOnce, KeyboardInterrupt):
         _tell("stopped at once")
         code = Exit.FAULT
     leave_stdout()
     gc.freeze()  # there is nothing left to collect, and looking at all of it takes the interpreter a second
     raise SystemExit(int(code))
+
+
+def _lacks_descriptors(group: BaseExceptionGroup[OSError]) -> bool:
+    """Whether the first of them is that no file can be opened any more: the one fault of the system that has an advice."""
+    cause: BaseException = group
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    return isinstance(cause, OSError) and cause.errno in {errno.EMFILE, errno.ENFILE}
 
 
 def _holds(result: dict[str, Any]) -> bool:

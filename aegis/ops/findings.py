@@ -143,7 +143,7 @@ def _files(facts: Facts) -> Finding:
     return _found(
         "open files",
         f"{facts.files_max:,} allowed",
-        (0 <= facts.files_max < 128, Verdict.ERROR, "ulimit -n 1024: a start needs about 60"),
+        (0 <= facts.files_max < 128, Verdict.ERROR, "ulimit -n 1024: a start needs about 110"),
         (0 <= facts.files_max < 1024, Verdict.WARNING, "ulimit -n 1024"),
     )
 

@@ -85,8 +85,11 @@ class Row:
         """
         try:
             return msgspec.json.decode(self.body, type=dict[str, Any])
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             raise Broken(f"the body of journal event {self.seq} is a JSON object") from None
+
+
+_KINDS: Final = (int, int, int, str, bytes, bytes)
 
 
 @cache
@@ -180,23 +183,25 @@ class Journal:
 
     def rows(self) -> Iterator[Row]:
         """Everything in it, in order."""
-        for row in self._connection.execute(_SELECT):
-            yield Row(*row)
+        yield from map(_row, self._connection.execute(_SELECT))
 
     def seal(self) -> None:
         """Fold the write-ahead log into the file: after this the one file is the whole journal.
 
         Raises:
-            Unavailable: somebody else reads or writes it; nothing is lost, but the log beside it still belongs to it.
+            Unavailable: somebody else reads or writes it, or the disk is full; nothing is lost, but the log beside it still belongs
+                to it.
         """
         if self.sealed:
             return
         self.sealed = True
-        is_busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        why = "another program reads it"
+        try:
+            is_busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            is_busy, why = True, str(error)
         if is_busy:
-            raise Unavailable(
-                f"{self.path}: another program reads it, and {self.path}-wal is still part of it"
-            )
+            raise Unavailable(f"{self.path}: {why}, and {self.path}-wal is still part of it")
 
     def close(self) -> None:
         """Close the file and release the lock."""
@@ -261,16 +266,44 @@ def read_rows(path: Path) -> list[Row]:
     if not path.is_file():
         raise Refused(f"{path}: there is no journal")
     try:
-        with closing(
-            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-        ) as connection:
-            # Text that is no UTF-8 was not written here: its hash does not hold, and that is what is said then.
-            connection.text_factory = lambda raw: raw.decode(errors="replace")
-            return [Row(*row) for row in connection.execute(_SELECT)]
+        with closing(_open_to_read(path)) as connection:
+            return _all_rows(connection)
     except sqlite3.Error as why:
         if getattr(why, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CORRUPT:
             raise Broken(f"every page of {path} is as SQLite wrote it") from None
         raise Refused(f"{path}: not a journal: {why}") from None
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that writes nothing.
+
+    To read a log SQLite makes a file beside it. Where that cannot be, on a medium that is read-only, a journal that is one file is
+    read as what it is: nobody changes it there.
+    """
+    address, log = path.absolute().as_uri(), Path(f"{path}-wal")
+    connection = sqlite3.connect(f"{address}?mode=ro", uri=True)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master")
+    except sqlite3.OperationalError as why:
+        connection.close()
+        is_whole = not log.exists() or log.stat().st_size == 0
+        if why.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN or not is_whole:
+            raise
+        return sqlite3.connect(f"{address}?mode=ro&immutable=1", uri=True)
+    return connection
+
+
+def _all_rows(connection: sqlite3.Connection) -> list[Row]:
+    # Text that is no UTF-8 was not written here: its hash does not hold, and that is what is said then.
+    connection.text_factory = lambda raw: raw.decode(errors="replace")
+    return [_row(values) for values in connection.execute(_SELECT)]
+
+
+def _row(values: Sequence[object]) -> Row:
+    """A row as it was written: of a damaged page SQLite may give what no column of ours holds, nothing at all even."""
+    are_sound = len(values) == _COLUMNS and all(map(isinstance, values, _KINDS))
+    check(are_sound, f"each column of journal event {values[0]} holds what was written into it")
+    return Row(*values)  # type: ignore[arg-type]  # as was just seen
 
 
 def verify(path: Path) -> tuple[int, str]:

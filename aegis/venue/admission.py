@@ -211,9 +211,8 @@ def _is_shadowed(row: Any, number: int) -> bool:
 def _was_let_in(row: Any, number: int) -> bool:
     """Rule 3, for an id that is not above the highest: whether it was let in before, as far as that is known."""
     below = row.highest - number
-    if below == 0:
-        return True
-    return below <= _SEEN and (row.seen >> np.uint64(below - 1)) & _ONE == _ONE  # type: ignore[no-any-return]
+    is_noted = 0 < below <= _SEEN and (row.seen >> np.uint64(below - 1)) & _ONE == _ONE
+    return below == 0 or is_noted  # type: ignore[no-any-return]
 
 
 @inlined

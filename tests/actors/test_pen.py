@@ -102,6 +102,27 @@ async def test_nobody_keeps_the_gil_for_long_while_it_runs(tmp_path: Path) -> No
     journal.close()
 
 
+async def test_of_two_pens_the_last_one_gives_back_how_long_the_gil_is_kept(
+    tmp_path: Path,
+) -> None:
+    """Two engines in a program: the one that goes on needs it as it is, and what was there before comes back in the end."""
+    before, journals = sys.getswitchinterval(), [Journal(tmp_path / name) for name in "ab"]
+    pens = [Pen(journal) for journal in journals]
+    async with trio.open_nursery() as nursery:
+        for pen in pens:
+            nursery.start_soon(pen.run)
+            written = Reply()
+            pen.write(page(1, written))
+            await written.wait()
+        await pens[0].end()
+        await trio.testing.wait_all_tasks_blocked()
+        assert sys.getswitchinterval() == pytest.approx(0.0005)
+        await pens[1].end()
+    assert sys.getswitchinterval() == before
+    for journal in journals:
+        journal.close()
+
+
 async def test_nobody_is_told_of_a_commit_that_failed(tmp_path: Path) -> None:
     """The disk's refusal ends the thread, and what waited behind it is not written either."""
 

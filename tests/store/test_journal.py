@@ -7,13 +7,15 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aegis.errors import Broken, Refused, Unavailable
 from aegis.store import journal as module
-from aegis.store.journal import Entry, Journal, read_rows, verify
+from aegis.store.journal import Entry, Journal, Row, read_rows, verify
 
 
 def write(path: Path, count: int) -> Journal:
@@ -294,3 +296,90 @@ def test_journal_keeps_what_was_acknowledged_when_its_writer_is_killed(tmp_path:
         events, _ = verify(path)
         assert events >= acknowledged[-1]
         assert events % 3 == 0  # a group is written whole or not at all
+
+
+def test_a_log_that_cannot_be_folded_in_is_told_and_loses_nothing(tmp_path: Path) -> None:
+    """A disk that is full at the end of a run: all of it is there, in two files."""
+    path = tmp_path / "j.db"
+    with closing(Journal(path)) as journal:
+        journal.append([Entry("note", {"number": 1})], 1)
+        whole = journal._connection
+
+        class Full:
+            """A connection whose disk has no room left."""
+
+            def execute(self, statement: str) -> Any:
+                raise sqlite3.OperationalError("database or disk is full")
+
+        journal._connection = Full()  # type: ignore[assignment]
+        with pytest.raises(Unavailable, match=r"disk is full, and .*-wal is still part of it"):
+            journal.seal()
+        journal._connection = whole
+    assert verify(path)[0] == 1
+
+
+@pytest.mark.parametrize("column", ["run", "wall_ns", "kind", "body", "hash"])
+def test_a_column_that_holds_nothing_is_damage(tmp_path: Path, column: str) -> None:
+    """One byte of a page is enough: SQLite then gives what the table does not allow."""
+    path = tmp_path / "j.db"
+    with closing(Journal(path)) as journal:
+        journal.append([Entry("note", {"number": number}) for number in range(3)], 1)
+        journal.seal()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        (table,) = connection.execute(
+            "SELECT sql FROM sqlite_master WHERE name = 'events'"
+        ).fetchone()
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "UPDATE sqlite_master SET sql = ? WHERE name = 'events'",
+            (table.replace(" NOT NULL", ""),),
+        )
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript("DROP TRIGGER events_are_final; DROP TRIGGER events_are_kept;")
+        connection.execute(f"UPDATE events SET {column} = NULL WHERE seq = 2")  # noqa: S608
+    with pytest.raises(Broken, match="each column of journal event 2"):
+        verify(path)
+    with pytest.raises(Broken, match="each column of journal event 2"):
+        read_rows(path)
+
+
+def test_a_body_that_is_no_text_is_damage() -> None:
+    """A byte that no UTF-8 has is said as any other one that was changed."""
+    with pytest.raises(Broken, match="the body of journal event 8 is a JSON object"):
+        Row(8, 1, 1, "note", b'{"a":"\xe7"}', b"").decoded()
+
+
+def test_a_journal_on_a_medium_that_is_read_only_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Evidence is kept where nobody can change it. One that still has a log beside it cannot be read there, and is not half read."""
+    path = tmp_path / "j.db"
+    with closing(Journal(path)) as journal:
+        journal.append([Entry("note", {"number": 1})], 1)
+        journal.seal()
+    connect = sqlite3.connect
+
+    def connect_read_only(address: str, **more: Any) -> Any:
+        connection = connect(address, **more)
+        if "immutable" in address:
+            return connection
+        connection.close()
+
+        class NoRoom:
+            """What SQLite gives where it cannot make its index of the log."""
+
+            def execute(self, _: str) -> Any:
+                error = sqlite3.OperationalError("unable to open database file")
+                error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+                raise error
+
+            def close(self) -> None:
+                pass
+
+        return NoRoom()
+
+    monkeypatch.setattr(sqlite3, "connect", connect_read_only)
+    assert verify(path)[0] == 1
+    Path(f"{path}-wal").write_bytes(b"more")
+    with pytest.raises(Refused, match="unable to open"):
+        verify(path)
