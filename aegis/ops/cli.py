@@ -26,7 +26,7 @@ import typer
 
 from aegis.errors import AegisError, Broken, Refused
 from aegis.loading import uncollected
-from aegis.ops.stdout import STDERR, leave_stdout, write_lines
+from aegis.ops.stdout import STDERR, leave_streams, write_lines
 from aegis.ops.words import read_seconds, read_speed, read_symbols
 
 __all__ = ["app"]
@@ -343,7 +343,7 @@ def _finish(
     except* (_StoppedAtOnce, KeyboardInterrupt):
         _tell("stopped at once")
         code = Exit.FAULT
-    leave_stdout()
+    leave_streams()
     gc.freeze()  # there is nothing left to collect, and looking at all of it takes the interpreter a second
     raise SystemExit(int(code))
 

@@ -9,7 +9,7 @@ from typing import IO, Final
 
 from aegis.errors import Unavailable
 
-__all__ = ["STDERR", "Notes", "leave_stdout", "open_missing_streams", "write_lines"]
+__all__ = ["STDERR", "Notes", "leave_streams", "open_missing_streams", "write_lines"]
 
 
 def write_lines(*lines: str) -> None:
@@ -28,12 +28,13 @@ def write_lines(*lines: str) -> None:
         raise Unavailable(f"standard output cannot be written to: {why.strerror}") from None
 
 
-def leave_stdout() -> None:
-    """Write what is left, at the end; what cannot be written is let go of, or the interpreter would complain once more."""
-    try:
-        _flush(sys.stdout)
-    except OSError:
-        _send_nowhere(sys.stdout)
+def leave_streams() -> None:
+    """Write what is left, at the end; what cannot be written is let go of, or the interpreter would make another exit code of it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            _flush(stream)
+        except OSError:
+            _send_nowhere(stream)
 
 
 def open_missing_streams() -> None:
