@@ -184,7 +184,7 @@ class Brain(Actor):
         for _turn in range(BATCHES_PER_TURN):
             count = self._reader.read_into(self._batch)
             if count:
-                self._heed_losses()
+                self._heed_overrun()
                 self._propose(self._analysis.step(self._batch[:count]))
                 self._tell_closings(self._analysis.closings())
                 if self._bus.is_heard(TickUpdate):
@@ -193,7 +193,7 @@ class Brain(Actor):
                 break
         self._read[TicksReady].set()
 
-    def _heed_losses(self) -> None:
+    def _heed_overrun(self) -> None:
         """A reader that was overtaken misses ticks before those that it has read now."""
         if self._reader.lost != self._ticks_lost:
             self._ticks_lost = self._reader.lost

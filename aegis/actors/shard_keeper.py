@@ -253,10 +253,12 @@ class ShardKeeper:
         """Bring a new socket into charge and let the old one go; returns the one in charge."""
         admission = self._parts.admission
         admission.part(self._rows)
+        successors: list[MarketSocket] = []
         async with trio.open_nursery() as watch:
-            watch.start_soon(self._cut_books_at_the_end_of, old)
+            watch.start_soon(self._rest_books_after, old, successors)
             newcomer = await self._connect(nursery, Role.NEWCOMER)
             if newcomer is not None:
+                successors.append(newcomer)
                 with trio.move_on_after(self._parts.terms.handover_ms / 1000):
                     await self._run_together(old, newcomer)
             watch.cancel_scope.cancel()
@@ -302,10 +304,11 @@ class ShardKeeper:
                 return
             await trio.sleep(_POLL_S)
 
-    async def _cut_books_at_the_end_of(self, old: MarketSocket) -> None:
-        """Where it ends before its successor can go on, the books rest; what follows without a hole brings them back."""
+    async def _rest_books_after(self, old: MarketSocket, successors: list[MarketSocket]) -> None:
+        """Where a socket ends that nobody has succeeded yet, the books rest; what follows without a hole brings them back."""
         await old.ended.wait()
-        if self._parts.books is not None:
+        is_alone = not any(each.is_subscribed for each in successors)
+        if is_alone and self._parts.books is not None:
             self._parts.books.cut(self._shard.streams)
 
     # ---- gaps and counts

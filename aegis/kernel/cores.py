@@ -91,12 +91,9 @@ def _let_go(cores: frozenset[int]) -> None:
     """Give the calling thread its cores back, and those that inherited one from it: Trio keeps threads, for whoever is next."""
     _thread.given = None
     _move(_ITSELF, cores)
+    threads: list[int] = []
     with suppress(OSError):  # no descriptor is left to look with
         threads = [int(entry.name) for entry in _THREADS.iterdir()]
-        _return_cores(threads, cores)
-
-
-def _return_cores(threads: list[int], cores: frozenset[int]) -> None:
     for thread in threads:
         with suppress(OSError):  # it has ended
             if os.sched_getaffinity(thread) == {max(cores)}:

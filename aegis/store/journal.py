@@ -284,10 +284,10 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(f"{address}?mode=ro", uri=True)
     try:
         connection.execute("SELECT 1 FROM sqlite_master")
-    except sqlite3.OperationalError as why:
+    except sqlite3.Error as why:
         connection.close()
         is_whole = not log.exists() or log.stat().st_size == 0
-        if why.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN or not is_whole:
+        if getattr(why, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_CANTOPEN or not is_whole:
             raise
         return sqlite3.connect(f"{address}?mode=ro&immutable=1", uri=True)
     return connection

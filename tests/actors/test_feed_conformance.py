@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+import attrs
 import msgspec
 import pytest
 import trio
@@ -252,6 +253,55 @@ async def test_feed_goes_on_with_the_newcomer_once_the_old_socket_is_dead(
         else:
             old.drop()
         await watch.until(lambda status: sum(shard.handovers for shard in status.shards) == 1)
+        await watch.until_whole()
+        assert watch.strays() == []
+
+
+@attrs.define
+class Cuts:
+    """In place of the books: what was cut, and when."""
+
+    streams: list[list[str]] = attrs.Factory(list)
+
+    def cut(self, streams: Iterable[str]) -> None:
+        self.streams.append(list(streams))
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+async def test_books_rest_where_a_socket_ends_that_nobody_has_succeeded_yet(
+    feeding: Any, terms: SocketTerms, *, is_alone: bool
+) -> None:
+    """While its successor is being connected nobody brings what changes: they must not stand there as valid."""
+    long = msgspec.structs.replace(terms, overlap_ms=60_000, handover_ms=600_000)
+    async with feeding(feed_terms=long) as (server, watch):
+        (keeper,) = (k for k in watch.worker._keepers if k.status().name == "public/0")
+        (old,) = server._connections_of(Route.PUBLIC)
+        cuts, connect, made = Cuts(), keeper._connect, list[Any]()
+        keeper._parts = attrs.evolve(keeper._parts, books=cuts)
+
+        async def connect_late(*args: Any) -> Any:
+            keeper._connect = connect  # once
+            if is_alone:
+                old.drop()
+                await keeper._socket.ended.wait()
+                for _ in range(3):  # whoever waited for that end as well has his turn
+                    await trio.lowlevel.checkpoint()
+                made.append(len(cuts.streams))
+                return None
+            made.append(await connect(*args))
+            return made[0]
+
+        keeper._connect = connect_late
+        server.faults.inject(Route.PUBLIC, text_frame(b'{"e":"serverShutdown","E":1}'))
+        await watch.until(lambda _: len(made) == 1)
+        if is_alone:
+            assert made == [1]
+        else:
+            await watch.until(lambda _: made[0].is_subscribed)
+            old.drop()
+            await watch.until(lambda status: sum(shard.handovers for shard in status.shards) == 1)
+            assert cuts.streams == []
+        await watch.until(lambda status: status.subscribed)
         await watch.until_whole()
         assert watch.strays() == []
 

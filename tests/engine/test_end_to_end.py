@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, closing
 from decimal import Decimal
 from functools import partial
@@ -24,6 +25,7 @@ from aegis.kernel.process import own_children
 from aegis.market.parameters import Parameters
 from aegis.market.strategy import NoParameters, Proposal, Strategy
 from aegis.market.view import View
+from aegis.orders.ledger import Ledger
 from aegis.orders.order import Ticket
 from aegis.sim import ExchangeOptions, OrderFaultKind, Server, serve_exchange
 from aegis.sim.endpoint import Endpoint, Security
@@ -31,7 +33,7 @@ from aegis.sim.invariants import check_venue
 from aegis.sim.rest import ENDPOINTS
 from aegis.sim.routes import Route
 from aegis.store import recovery
-from aegis.store.journal import Journal, read_rows, verify
+from aegis.store.journal import Journal, Row, read_rows, verify
 from aegis.topics import OrderFilled, OrderRequest, SignalGenerated, TickUpdate
 from aegis.venue import outcome
 from aegis.venue.addresses import Addresses
@@ -111,6 +113,24 @@ async def test_engine_trades_and_agrees_with_the_exchange(tmp_path: Path) -> Non
         assert report.executor.positions == {}
         assert_books_agree(server, report, journal)
     assert own_children() == []
+
+
+async def test_the_journal_is_folded_beside_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the start and at the end: a long one takes seconds, in which everything else of the program would stand still."""
+    threads, fold = [], recovery.fold
+
+    def fold_somewhere(rows: Iterable[Row]) -> Ledger:
+        threads.append(threading.get_ident())
+        return fold(rows)
+
+    monkeypatch.setattr(recovery, "fold", fold_somewhere)
+    async with trading(tmp_path / "j.db") as (_, engine):
+        await engine.ready()
+        assert (await engine.wind_down("test")).journal_agrees
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads
 
 
 def latency_requests(pid: int) -> int:

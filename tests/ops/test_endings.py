@@ -167,6 +167,17 @@ def test_a_run_without_standard_streams_ends_in_order(command: Command) -> None:
     assert read_rows(command.journal)[-1].kind == "run_ended"
 
 
+def test_a_run_without_enough_descriptors_says_so(command: Command) -> None:
+    """In one line, with what helps; it leaves nothing."""
+    arguments = ("run", "--config", str(command.config), "--for", "3s")
+    process = command.start(*arguments, by='ulimit -n 50; exec "$@"')
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].startswith("aegis: stopped on a fault: ")
+    assert err.splitlines()[-1].endswith("; ulimit -n 1024")
+
+
 STRATEGY = """
 import time
 from aegis.market.strategy import Strategy

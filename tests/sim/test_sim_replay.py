@@ -145,6 +145,31 @@ async def test_pace_follows_the_recorded_times(serve: Any, recording: Path) -> N
         nursery.cancel_scope.cancel()
 
 
+async def test_replay_catches_up_with_no_pause(serve: Any, tmp_path: Path) -> None:
+    """A client that was away comes back to a market as it was: not to all that it has missed, in one burst."""
+    path = tmp_path / "steady.gz"
+    with gzip.open(path, "wt") as file:
+        for number in range(640):
+            at = SECOND + number * SECOND // 640
+            file.write(f"{at} {quote(number + 1, '60000.00', '60000.10')}\n")
+    server = await serve(recordings=[path], speed=1.0)
+    stream = "/public/ws/btcusdt@bookTicker"
+    async with trio.open_nursery() as first:
+        first.start_soon(collect, server, stream, [])
+        while server.replay.frames["btcusdt@bookTicker"] < 130:
+            await trio.sleep(0.005)
+        first.cancel_scope.cancel()
+    await trio.sleep(1.0)  # by now all of it would be due
+    held = server.replay.frames["btcusdt@bookTicker"]
+    async with trio.open_nursery() as second:
+        second.start_soon(collect, server, stream, [])
+        await trio.sleep(0.25)
+        assert 130 <= held < 640
+        assert server.replay.frames["btcusdt@bookTicker"] < 640
+        await server.replay.ended.wait()
+        second.cancel_scope.cancel()
+
+
 async def test_slow_client_holds_the_replay_back(serve: Any, tmp_path: Path) -> None:
     """A client that does not read stops the replay; once it reads, it gets every frame."""
     path = tmp_path / "long.gz"
